@@ -1,0 +1,3 @@
+//! Switchboard, a WebSocket message server.
+#![forbid(unsafe_code)]
+pub mod wire;

@@ -1,5 +1,9 @@
 //! Ring 1: bytes in, values out. No state, no I/O, no clock.
 
+pub mod utf8;
+
+pub use utf8::{InvalidUtf8, Utf8Validator};
+
 /// What a parser says when it is asked for a value at the start of some bytes.
 ///
 /// Incompleteness is not an error: a network hands out bytes as it likes.

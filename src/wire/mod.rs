@@ -1,7 +1,11 @@
 //! Ring 1: bytes in, values out. No state, no I/O, no clock.
 
+pub mod close;
+pub mod error;
 pub mod utf8;
 
+pub use close::{CloseCode, ClosePayload};
+pub use error::ProtocolError;
 pub use utf8::{InvalidUtf8, Utf8Validator};
 
 /// What a parser says when it is asked for a value at the start of some bytes.

@@ -2,10 +2,12 @@
 
 pub mod close;
 pub mod error;
+pub mod mask;
 pub mod utf8;
 
 pub use close::{CloseCode, ClosePayload};
 pub use error::ProtocolError;
+pub use mask::MaskingKey;
 pub use utf8::{InvalidUtf8, Utf8Validator};
 
 /// What a parser says when it is asked for a value at the start of some bytes.

@@ -1,5 +1,7 @@
 //! Ring 1: bytes in, values out. No state, no I/O, no clock.
 
+pub mod quoted;
+
 /// What a parser says when it is asked for a value at the start of some bytes.
 ///
 /// Incompleteness is not an error: a network hands out bytes as it likes.

@@ -1,6 +1,8 @@
 //! Ring 1: bytes in, values out. No state, no I/O, no clock.
 
 pub mod extension;
+pub mod handshake;
+pub mod http;
 pub mod quoted;
 
 /// What a parser says when it is asked for a value at the start of some bytes.

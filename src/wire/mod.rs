@@ -45,6 +45,11 @@ pub use header::{EncodedHeader, FrameHeader, Opcode, Rsv};
 pub use mask::MaskingKey;
 pub use utf8::{InvalidUtf8, Utf8Validator};
 
+pub mod extension;
+pub mod handshake;
+pub mod http;
+pub mod quoted;
+
 /// What a parser says when it is asked for a value at the start of some bytes.
 ///
 /// Incompleteness is not an error: a network hands out bytes as it likes.

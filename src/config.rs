@@ -83,7 +83,7 @@ pub struct Limit {
     pub max: u64,
     /// What `0` means where it is not a number but a word: `off`, `25 % of memory`.
     pub zero: Option<&'static str>,
-    /// The section of RFC 6455 that asks for the limit or allows it, without the sign.
+    /// The section of RFC 6455 that the limit is about, without the sign: `10.4`.
     pub section: Option<&'static str>,
     /// What is limited, in one line.
     pub reason: &'static str,
@@ -289,7 +289,8 @@ impl Limits {
     }
 }
 
-/// The limits as a Markdown table, as the README has it between its two markers.
+/// The limits as a Markdown table, as the README has it between `<!-- limits -->` and
+/// `<!-- /limits -->`.
 pub fn markdown_table() -> String {
     let mut text = String::from(
         "| flag | default | `echo` | allowed | what it limits |\n|---|---|---|---|---|\n",

@@ -35,20 +35,22 @@
 
 pub mod close;
 pub mod error;
+pub mod extension;
+pub mod handshake;
 pub mod header;
+pub mod http;
 pub mod mask;
+pub mod quoted;
 pub mod utf8;
 
 pub use close::{CloseCode, ClosePayload};
 pub use error::ProtocolError;
+pub use handshake::{Accepted, ClientHandshake, HandshakeError, Upgrade, is_upgrade};
 pub use header::{EncodedHeader, FrameHeader, Opcode, Rsv};
+pub use http::{Body, HeadScanner, HeaderSlots, RequestHead, Response};
 pub use mask::MaskingKey;
+pub use quoted::Quoted;
 pub use utf8::{InvalidUtf8, Utf8Validator};
-
-pub mod extension;
-pub mod handshake;
-pub mod http;
-pub mod quoted;
 
 /// What a parser says when it is asked for a value at the start of some bytes.
 ///

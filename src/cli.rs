@@ -118,7 +118,7 @@ pub fn plan(
 /// What is printed on stdout once the server listens: where, and what to open.
 ///
 /// `addresses` are the real ones, where `plan.listen` may have port 0.
-pub fn greeting(plan: &Plan, addresses: &[SocketAddr], connection_limit: usize) -> String {
+pub fn greeting(plan: &Plan, addresses: &[SocketAddr], connections_max: u64) -> String {
     let mode = match plan.mode {
         Mode::Echo => " echo",
         Mode::Serve => "",
@@ -132,7 +132,7 @@ pub fn greeting(plan: &Plan, addresses: &[SocketAddr], connection_limit: usize) 
         let page = listen::reachable(*first);
         text.push_str(&format!("  open http://{page}/ in two windows\n"));
     }
-    text.push_str(&format!("  up to {connection_limit} connections at once\n"));
+    text.push_str(&format!("  up to {connections_max} connections at once\n"));
     text
 }
 

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use switchboard::cli::{self, Mode, Plan, Stream};
-use switchboard::logger;
+use switchboard::echo::Echo;
+use switchboard::net::ServerError;
+use switchboard::{Handler, Server, logger};
 
 fn main() -> ExitCode {
     match cli::plan(std::env::args_os(), &|name| std::env::var_os(name)) {
@@ -22,19 +24,32 @@ fn run(plan: &Plan) -> ExitCode {
     for warning in cli::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         log::warn!("{warning}");
     }
-    let server = match placeholder::Server::bind(&plan.listen) {
+    match plan.mode {
+        Mode::Echo => serve(plan, Echo),
+        Mode::Serve => serve(plan, Echo),
+    }
+}
+
+fn serve<H: Handler>(plan: &Plan, handler: H) -> ExitCode {
+    let bound = Server::bind(plan.limits, &plan.listen, handler).and_then(Server::with_signals);
+    let server = match bound {
         Ok(server) => server,
-        Err(error) => {
-            print(Stream::Stderr, &format!("error: {error}\n"));
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fail(&error),
     };
-    let greeting = cli::greeting(plan, &server.local_addrs(), server.connection_limit());
+    let greeting = cli::greeting(plan, server.local_addrs(), server.connections_max());
     print(Stream::Stdout, &greeting);
     if plan.mode == Mode::Serve {
         log::warn!("there is no authentication: user names are claims, not identities");
     }
-    server.run()
+    match server.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &ServerError) -> ExitCode {
+    print(Stream::Stderr, &format!("error: {error}\n"));
+    ExitCode::FAILURE
 }
 
 /// Prints and flushes; unlike `print!` it does not panic when nobody reads.
@@ -46,36 +61,4 @@ fn print(stream: Stream, text: &str) {
             stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
         }
     };
-}
-
-/// Stands where `net::Server` will: it takes the addresses and does nothing with them.
-mod placeholder {
-    use std::net::{SocketAddr, TcpListener};
-    use std::process::ExitCode;
-
-    pub(super) struct Server(Vec<TcpListener>);
-
-    impl Server {
-        pub(super) fn bind(listen: &[SocketAddr]) -> Result<Server, String> {
-            let bind = |address: &SocketAddr| {
-                let listener = TcpListener::bind(address);
-                listener.map_err(|error| format!("cannot listen on {address}: {error}"))
-            };
-            Ok(Server(listen.iter().map(bind).collect::<Result<_, _>>()?))
-        }
-
-        pub(super) fn local_addrs(&self) -> Vec<SocketAddr> {
-            self.0.iter().filter_map(|listener| listener.local_addr().ok()).collect()
-        }
-
-        pub(super) fn connection_limit(&self) -> usize {
-            960
-        }
-
-        pub(super) fn run(self) -> ExitCode {
-            loop {
-                std::thread::park();
-            }
-        }
-    }
 }

@@ -1,8 +1,8 @@
-//! What RFC 6455 demands of frames, masking, close payloads and UTF-8, as far as bytes alone can show
-//! it. Each test is named after the section; each header is parsed *and* written back.
+//! What RFC 6455 demands of frames, masking, close payloads and UTF-8, as far as bytes alone can
+//! show it. Each test is named after the section; each header is parsed *and* written back.
 //!
-//! The reference decoder of `common/naive.rs` is tested here too, on streams that are short enough to
-//! be judged by eye, since other tests trust it.
+//! The reference decoder of `common/naive.rs` is tested here too, on streams that are short enough
+//! to be judged by eye, since other tests trust it.
 
 #[path = "common/naive.rs"]
 mod naive;
@@ -20,8 +20,8 @@ const CONTROL: [u8; 3] = [0x8, 0x9, 0xA];
 const KEY: MaskingKey = MaskingKey([0x37, 0xfa, 0x21, 0x3d]);
 const LIMITS: Limits = Limits { message_bytes_max: 1000, message_frames_max: 10 };
 
-/// Every header that may be written: all opcodes, lengths on both sides of each boundary, masks, FIN
-/// and reserved bits.
+/// Every header that may be written: all opcodes, lengths on both sides of each boundary, masks,
+/// FIN and reserved bits.
 fn valid_headers() -> Vec<FrameHeader> {
     let mut headers = Vec::new();
     for opcode in OPCODES {
@@ -409,8 +409,8 @@ fn rfc6455_8_1_whole_message_is_judged_like_the_standard_library_does() {
     }
 }
 
-/// Cut in two at every place: each piece fails if, and only if, no text begins like this; and what has
-/// not failed is a text if the standard library says so.
+/// Cut in two at every place: each piece fails if, and only if, no text begins like this; and what
+/// has not failed is a text if the standard library says so.
 #[test]
 fn rfc6455_8_1_message_in_two_pieces_is_judged_as_early_as_possible() {
     for vector in vectors() {
@@ -568,8 +568,8 @@ fn rfc6455_limits_are_inclusive_for_the_reference() {
     assert_eq!((events, end), (vec![Event::Binary(vec![0; 1000])], End::Open));
 }
 
-/// Random headers: the reference refuses exactly those that `FrameHeader::parse` refuses, with the same
-/// error, and fails on others only for what a header cannot know.
+/// Random headers: the reference refuses exactly those that `FrameHeader::parse` refuses, with the
+/// same error, and fails on others only for what a header cannot know.
 #[test]
 fn rfc6455_5_2_reference_and_parser_agree_on_every_header() {
     let mut random = Random(52);

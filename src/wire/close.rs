@@ -1,7 +1,7 @@
 //! The payload of a Close frame: why a connection ends.
 //!
-//! RFC 6455 §5.5.1: nothing at all, or a close code in two bytes, network byte order, and then a close
-//! reason in UTF-8. A control frame holds at most 125 bytes, so the reason has at most 123.
+//! RFC 6455 §5.5.1: nothing at all, or a close code in two bytes, network byte order, and then a
+//! close reason in UTF-8. A control frame holds at most 125 bytes, so the reason has at most 123.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -139,7 +139,8 @@ pub struct ClosePayload<'a> {
 }
 
 impl<'a> ClosePayload<'a> {
-    /// The longest reason, in bytes: 125 for a control frame (RFC 6455 §5.5), less two for the code.
+    /// The longest reason, in bytes: 125 for a control frame (RFC 6455 §5.5), less two for the
+    /// code.
     pub const REASON_LEN_MAX: usize = 123;
 
     /// Reads the whole, unmasked payload of a Close frame. `None` is an empty payload, which means
@@ -149,7 +150,8 @@ impl<'a> ClosePayload<'a> {
     ///
     /// [`ClosePayloadTooShort`](ProtocolError::ClosePayloadTooShort) for a payload of one byte,
     /// [`CloseCodeInvalid`](ProtocolError::CloseCodeInvalid), and then
-    /// [`CloseReasonNotUtf8`](ProtocolError::CloseReasonNotUtf8): the code is judged before the reason.
+    /// [`CloseReasonNotUtf8`](ProtocolError::CloseReasonNotUtf8): the code is judged before the
+    /// reason.
     pub fn parse(payload: &'a [u8]) -> Result<Option<ClosePayload<'a>>, ProtocolError> {
         let Some((code, reason)) = payload.split_first_chunk::<2>() else {
             // RFC 6455 §5.5.1: if there is a body, its first two bytes MUST be a close code.

@@ -1,8 +1,9 @@
 //! The ways in which a peer can break RFC 6455, and what each of them costs.
 //!
-//! RFC 6455 mostly says "_Fail the WebSocket Connection_" and leaves the rest to a chain of references:
-//! which rule was broken (§5, §8), and which close code tells the peer so (§7.4.1). The table below
-//! is that chain in one place. A line of it is everything Switchboard knows about an error.
+//! RFC 6455 mostly says "_Fail the WebSocket Connection_" and leaves the rest to a chain of
+//! references: which rule was broken (§5, §8), and which close code tells the peer so (§7.4.1). The
+//! table below is that chain in one place. A line of it is everything Switchboard knows about an
+//! error.
 //!
 //! Worked example: a browser never sends an unmasked frame, but a broken client may:
 //!
@@ -12,8 +13,8 @@
 //! 88 02 03 ea              FIN Close, no mask, 2 bytes: 0x03ea = 1002 (protocol error)
 //! ```
 //!
-//! What this module does *not* know: who the peer is, and what the application thinks of it. A normal
-//! close is not an error, and neither is an incomplete frame ([`Parsed::Partial`]).
+//! What this module does *not* know: who the peer is, and what the application thinks of it. A
+//! normal close is not an error, and neither is an incomplete frame ([`Parsed::Partial`]).
 //!
 //! [`Parsed::Partial`]: super::Parsed::Partial
 

@@ -19,11 +19,12 @@
 //! ```
 //!
 //! Masking hides nothing: the key travels in front of the payload. It exists so that a page in a
-//! browser cannot choose the bytes that appear on the wire and pass them off as an HTTP request to a
-//! careless intermediary (§10.3). That is why only clients mask, and why each frame has a new key.
+//! browser cannot choose the bytes that appear on the wire and pass them off as an HTTP request to
+//! a careless intermediary (§10.3). That is why only clients mask, and why each frame has a new
+//! key.
 //!
-//! What this module does *not* know: where a frame begins and ends. A payload may be unmasked piece by
-//! piece; the caller says at which offset of the payload each piece lies.
+//! What this module does *not* know: where a frame begins and ends. A payload may be unmasked piece
+//! by piece; the caller says at which offset of the payload each piece lies.
 
 use std::fmt;
 
@@ -47,7 +48,7 @@ impl MaskingKey {
 
     /// The same as [`apply_at`](MaskingKey::apply_at), word for word as RFC 6455 §5.3 has it.
     ///
-    /// Five to ten times slower. It is kept as the definition which the fast one is tested against.
+    /// About three times slower. It is kept as the definition which the fast one is tested against.
     pub fn apply_bytewise(self, offset: u64, payload: &mut [u8]) {
         for (i, octet) in (offset..).zip(payload) {
             let j = (i % 4) as usize;
@@ -63,8 +64,8 @@ impl MaskingKey {
         MaskingKey(key)
     }
 
-    /// Eight bytes at a time, as one XOR of two words. The compiler turns the loop into vector
-    /// instructions of any x86-64 or AArch64 machine; a loop over single bytes it does not.
+    /// Eight bytes at a time, as one XOR of two words: a loop that the compiler turns into vector
+    /// instructions without being asked, as fast as memcpy from 16 KiB on (benches/wire.rs, mask).
     ///
     /// The key repeats after four bytes, hence also after eight: every word sees the same key word,
     /// and the rest begins with key octet 0 again. In which order the machine keeps the bytes of a

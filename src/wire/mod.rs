@@ -1,8 +1,9 @@
 //! Ring 1: bytes in, values out. No state, no I/O, no clock.
 //!
 //! Everything that RFC 6455 says about *bytes* is here, as functions that can be read, tested and
-//! fuzzed one at a time. Everything that it says about *what happens when* (who must mask, which frame
-//! may follow which, who closes first) is in the ring around this one, which calls these functions.
+//! fuzzed one at a time. Everything that it says about *what happens when* (who must mask, which
+//! frame may follow which, who closes first) is in the ring around this one, which calls these
+//! functions.
 //!
 //! One frame, whole. A browser's `socket.send("Hello")` becomes eleven bytes (the second example of
 //! RFC 6455 §5.7):
@@ -29,9 +30,9 @@
 //! | 9    | `51` | payload octet 3: `51` XOR `3d` = `6c`, "l"                    | [`mask`]   |
 //! | 10   | `58` | payload octet 4: `58` XOR `37` = `6f`, "o" (key begins again) | [`mask`]   |
 //!
-//! The five bytes are UTF-8 ([`utf8`]), as a text message must be. Were the opcode 8, they would be a
-//! close code and a reason ([`close`]). Were anything wrong, the answer would be a [`ProtocolError`],
-//! which knows its section of the RFC and its close code.
+//! The five bytes are UTF-8 ([`utf8`]), as a text message must be. Were the opcode 8, they would be
+//! a close code and a reason ([`close`]). Were anything wrong, the answer would be a
+//! [`ProtocolError`], which knows its section of the RFC and its close code.
 
 pub mod close;
 pub mod error;

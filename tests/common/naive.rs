@@ -1,9 +1,9 @@
 //! A reference decoder for RFC 6455: the rules once more, as plainly as they can be written.
 //!
-//! It sees everything that the peer has sent so far as one piece, keeps no state between calls, copies
-//! freely and reads from top to bottom. It shares nothing with `switchboard::wire` but the names of the
-//! errors. Whoever builds a fast decoder compares it with this one: same stream, in pieces of any
-//! size, same events, same end.
+//! It sees everything that the peer has sent so far as one piece, keeps no state between calls,
+//! copies freely and reads from top to bottom. It shares nothing with `switchboard::wire` but the
+//! names of the errors. Whoever builds a fast decoder compares it with this one: same stream, in
+//! pieces of any size, same events, same end.
 //!
 //! # Which error is reported when several apply
 //!
@@ -18,11 +18,11 @@
 //!    `MaskForbidden` (§5.1), `ReservedBits` (§5.2), `UnexpectedContinuation` or
 //!    `ExpectedContinuation` (§5.4), `MessageTooBig` (§7.4.1, from the announced length),
 //!    `TooManyFrames` (§10.4).
-//! 3. The payload of a text message, as far as it has come: `TextNotUtf8` at the first octet that no
-//!    text can have there, also in the middle of a frame; and at the end of the message, if it ends
-//!    inside a code point.
-//! 4. The payload of a Close frame, once it is complete: `ClosePayloadTooShort`, `CloseCodeInvalid`,
-//!    `CloseReasonNotUtf8`.
+//! 3. The payload of a text message, as far as it has come: `TextNotUtf8` at the first octet that
+//!    no text can have there, also in the middle of a frame; and at the end of the message, if it
+//!    ends inside a code point.
+//! 4. The payload of a Close frame, once it is complete: `ClosePayloadTooShort`,
+//!    `CloseCodeInvalid`, `CloseReasonNotUtf8`.
 //!
 //! Control frames do not count for the limits of a message, which is what surrounds them. Whatever
 //! follows a Close frame is ignored (§5.5.1), also in the middle of a fragmented message.
@@ -255,9 +255,10 @@ fn read_close(payload: &[u8]) -> Result<Option<(u16, String)>, ProtocolError> {
     }
 }
 
-/// Whether some text begins with these octets: whether they are UTF-8, or would be after the rest of
-/// one code point. Every incomplete code point that can be completed at all can be completed by one of
-/// these: 80 fits everywhere but as second octet after E0 (which takes A0) and F0 (which takes 90).
+/// Whether some text begins with these octets: whether they are UTF-8, or would be after the rest
+/// of one code point. Every incomplete code point that can be completed at all can be completed by
+/// one of these: 80 fits everywhere but as second octet after E0 (which takes A0) and F0 (which
+/// takes 90).
 pub fn could_become_text(octets: &[u8]) -> bool {
     let rests: [&[u8]; 6] =
         [b"", b"\x80", b"\x80\x80", b"\x80\x80\x80", b"\xA0\x80", b"\x90\x80\x80"];

@@ -40,6 +40,8 @@
 mod client;
 mod error;
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, PAD, STANDARD};
@@ -63,7 +65,7 @@ pub fn is_upgrade(head: &RequestHead<'_, '_>) -> bool {
 }
 
 /// A client's opening handshake that fulfils RFC 6455 §4.2.1. Nothing else can make one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Upgrade<'b> {
     key: &'b [u8],
     /// The web page on whose behalf a browser asks; other clients need not send it.
@@ -149,6 +151,14 @@ impl<'b> Upgrade<'b> {
             let _ = write_header(out, "Sec-WebSocket-Extensions", extensions.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// How much is offered, not what: a token may travel among the subprotocols.
+impl fmt::Debug for Upgrade<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (protocols, extensions) = (self.protocols.len(), self.extensions.len());
+        write!(formatter, "Upgrade with {protocols} subprotocols, {extensions} extensions")
     }
 }
 
@@ -293,6 +303,14 @@ mod tests {
             let accepted = Accepted { protocol: Some("other"), extensions: Some("x-deflate") };
             upgrade.unwrap().write_response(&mut out, &accepted);
             assert!(out.ends_with(b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"));
+        });
+    }
+
+    #[test]
+    fn the_debug_form_shows_no_subprotocol() {
+        check(EXAMPLE, |upgrade| {
+            let shown = format!("{:?}", upgrade.unwrap());
+            assert_eq!(shown, "Upgrade with 2 subprotocols, 0 extensions");
         });
     }
 

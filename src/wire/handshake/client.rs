@@ -16,7 +16,7 @@ use crate::wire::http::{
 };
 
 /// A handshake that this client has begun.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientHandshake<'a> {
     host: &'a str,
     target: &'a str,
@@ -166,6 +166,13 @@ impl<'a> ClientHandshake<'a> {
         };
         let requested = self.protocols.iter().find(|protocol| protocol.as_bytes() == chosen);
         requested.copied().map(Some).ok_or(AnswerError::ProtocolNotRequested)
+    }
+}
+
+/// Whom it is for, and nothing in which a token may travel.
+impl fmt::Debug for ClientHandshake<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ClientHandshake with {}", self.host)
     }
 }
 

@@ -45,9 +45,7 @@ impl Default for HeaderSlots<'_> {
 pub struct RequestHead<'h, 'b> {
     method: &'b str,
     target: &'b str,
-    path: &'b str,
-    query: Option<&'b str>,
-    authority: Option<Authority<'b>>,
+    parts: TargetParts<'b>,
     version: HttpVersion,
     headers: &'h [httparse::Header<'b>],
 }
@@ -80,10 +78,10 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let version = if version == 0 { HttpVersion::Http10 } else { HttpVersion::Http11 };
         let headers: &'h [httparse::Header<'b>] = request.headers;
         let host = host(headers, version)?;
-        let (from_target, path, query) = split_target(target)?;
-        // RFC 9112 §3.2.2: with an absolute target, Host is ignored.
-        let authority = from_target.or(host);
-        Ok(RequestHead { method, target, path, query, authority, version, headers })
+        let mut parts = TargetParts::parse(method, target)?;
+        // RFC 9112 §3.2.2: with an absolute target, Host MUST be ignored.
+        parts.authority = parts.authority.or(host);
+        Ok(RequestHead { method, target, parts, version, headers })
     }
 
     /// The method, such as `GET`. Methods are case-sensitive (RFC 9110 §9.1).
@@ -98,19 +96,19 @@ impl<'h, 'b> RequestHead<'h, 'b> {
 
     /// The path as sent, not decoded and without the query. `*` for the target `*`.
     pub fn path(&self) -> &'b str {
-        self.path
+        self.parts.path
     }
 
     /// What follows the first `?` of the target, as sent.
     pub fn query(&self) -> Option<&'b str> {
-        self.query
+        self.parts.query
     }
 
     /// Whom the client wanted to reach: from an absolute target, otherwise from `Host`.
     ///
     /// `None` only in HTTP/1.0, where `Host` may be missing.
     pub fn authority(&self) -> Option<Authority<'b>> {
-        self.authority
+        self.parts.authority
     }
 
     /// The version of HTTP.
@@ -134,7 +132,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         let decode =
             |text: &'b str| percent_decode(text, Plus::Space).ok_or(HandshakeError::QueryMalformed);
         let mut found = None;
-        for pair in self.query.unwrap_or_default().split('&') {
+        for pair in self.query().unwrap_or_default().split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             if pair.is_empty() || *decode(key)? != *name.as_bytes() {
                 continue;
@@ -162,7 +160,7 @@ impl<'h, 'b> RequestHead<'h, 'b> {
 /// The request line, quoted and without its query, in which tokens travel. No header values.
 impl Debug for RequestHead<'_, '_> {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        let path = Quoted(self.path.as_bytes());
+        let path = Quoted(self.path().as_bytes());
         write!(formatter, "{} {path} {:?}", self.method, self.version)
     }
 }
@@ -207,7 +205,7 @@ pub fn percent_decode(text: &str, plus: Plus) -> Option<Cow<'_, [u8]>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plus {
     /// Itself, as in a path.
-    Plus,
+    Literal,
     /// A space, as in a form.
     Space,
 }
@@ -238,14 +236,14 @@ pub(crate) fn head_error(error: httparse::Error) -> HandshakeError {
     }
 }
 
-/// Tells a version that is not ours from one that is no version.
+/// Tells a version that is not ours from a line that names no version.
 fn version_error(bytes: &[u8]) -> HandshakeError {
     let line = bytes.trim_ascii_start().split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
     // Deviation: RFC 6455 §4.2.1 asks for HTTP/1.1 or higher. There is no HTTP/1.2, and later
     // versions begin differently, so a higher number is refused.
-    match word {
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    match (words.next(), words.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
             HandshakeError::HttpVersionUnknown
@@ -269,32 +267,40 @@ fn host<'b>(
     }
 }
 
-/// Authority, path and query of a target: a path, an absolute URI, or `*` (RFC 9112 §3.2).
-#[allow(clippy::type_complexity)] // three parts, taken apart at once by the only caller
-fn split_target(
-    target: &str,
-) -> Result<(Option<Authority<'_>>, &str, Option<&str>), HandshakeError> {
-    // RFC 6455 §3: a fragment has no meaning here and MUST NOT be used. RFC 3986 §2: a URI is ASCII.
-    if !target.is_ascii() || target.contains('#') {
-        return Err(HandshakeError::TargetMalformed);
+/// The parts of a target.
+struct TargetParts<'b> {
+    authority: Option<Authority<'b>>,
+    path: &'b str,
+    query: Option<&'b str>,
+}
+
+impl<'b> TargetParts<'b> {
+    /// Splits a path, an absolute URI, or `*` (RFC 9112 §3.2).
+    fn parse(method: &str, target: &'b str) -> Result<TargetParts<'b>, HandshakeError> {
+        // RFC 6455 §3: a fragment has no meaning here and MUST NOT be used.
+        // RFC 3986 §2: a URI is ASCII.
+        if !target.is_ascii() || target.contains('#') {
+            return Err(HandshakeError::TargetMalformed);
+        }
+        let (before_query, query) = match target.split_once('?') {
+            Some((before, query)) => (before, Some(query)),
+            None => (target, None),
+        };
+        // RFC 9112 §3.2.4: `*` is for OPTIONS only.
+        if before_query.starts_with('/') || (target == "*" && method == "OPTIONS") {
+            return Ok(TargetParts { authority: None, path: before_query, query });
+        }
+        // RFC 6455 §4.1: the Request-URI may be an absolute http or https URI.
+        let malformed = HandshakeError::TargetMalformed;
+        let (scheme, rest) = before_query.split_once("://").ok_or(malformed)?;
+        if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+            return Err(malformed);
+        }
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let authority = Some(Authority::parse(authority.as_bytes()).ok_or(malformed)?);
+        // RFC 9112 §3.2.1: an empty path means "/".
+        Ok(TargetParts { authority, path: if path.is_empty() { "/" } else { path }, query })
     }
-    let (before_query, query) = match target.split_once('?') {
-        Some((before, query)) => (before, Some(query)),
-        None => (target, None),
-    };
-    if before_query.starts_with('/') || target == "*" {
-        return Ok((None, before_query, query));
-    }
-    // RFC 6455 §4.1: the Request-URI may be an absolute http or https URI.
-    let (scheme, rest) = before_query.split_once("://").ok_or(HandshakeError::TargetMalformed)?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err(HandshakeError::TargetMalformed);
-    }
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let authority =
-        Authority::parse(authority.as_bytes()).ok_or(HandshakeError::TargetMalformed)?;
-    // RFC 9112 §3.2.1: an empty path is sent as "/".
-    Ok((Some(authority), if path.is_empty() { "/" } else { path }, query))
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -353,7 +359,6 @@ mod tests {
             ("http://h", "/", None),
             ("http://h?q", "/", Some("q")),
             ("HTTPS://h:1/p?q=http://x", "/p", Some("q=http://x")),
-            ("*", "*", None),
         ];
         for (target, path, query) in table {
             check(&format!("GET {target} HTTP/1.1"), "Host: a\r\n", |head| {
@@ -372,6 +377,7 @@ mod tests {
             "chat",
             "",
             "?q",
+            "*",
             "*a",
             "*?q",
             "ws://h/",
@@ -388,6 +394,14 @@ mod tests {
                 assert_eq!(head.unwrap_err().status(), 400, "{target}");
             });
         }
+    }
+
+    #[test]
+    fn the_asterisk_is_for_options() {
+        check("OPTIONS * HTTP/1.1", "Host: a\r\n", |head| {
+            assert_eq!(head.unwrap().path(), "*");
+        });
+        check("GET * HTTP/1.1", "Host: a\r\n", |head| assert!(head.is_err()));
     }
 
     #[test]
@@ -438,8 +452,8 @@ mod tests {
 
     #[test]
     fn plus_is_itself_outside_a_form() {
-        assert_eq!(percent_decode("a+b%2B", Plus::Plus).unwrap(), &b"a+b+"[..]);
-        assert!(matches!(percent_decode("a+b", Plus::Plus), Some(Cow::Borrowed(b"a+b"))));
+        assert_eq!(percent_decode("a+b%2B", Plus::Literal).unwrap(), &b"a+b+"[..]);
+        assert!(matches!(percent_decode("a+b", Plus::Literal), Some(Cow::Borrowed(b"a+b"))));
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub mod logger;
 pub mod net;
 pub mod outbox;
 pub mod protocol;
+#[cfg(feature = "relay")]
+pub mod relay;
 pub mod timer;
 pub mod wire;
 
@@ -27,3 +29,5 @@ pub use hub::ConnId;
 #[cfg(feature = "server")]
 pub use net::Server;
 pub use protocol::{Message, MessageKind};
+#[cfg(feature = "relay")]
+pub use relay::{Relay, RelayConfig};

@@ -191,6 +191,14 @@ impl Core {
         Some(id)
     }
 
+    /// Forgets a connection, and what it held.
+    pub fn remove(&mut self, id: ConnId) -> Option<Slot> {
+        let slot = self.slots.remove(id)?;
+        self.surplus -= usize::from(slot.surplus);
+        self.buffered -= slot.accounted;
+        Some(slot)
+    }
+
     // ---- sending -------------------------------------------------------------------------------
 
     /// Whether `to` takes a message now; says why not.
@@ -341,6 +349,8 @@ impl Core {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if slot.clocks.blocked != NEVER {
             slot.clocks.blocked = NEVER;
+            // Its TCP took something: it is alive, though we may not be reading it.
+            slot.clocks.hear(self.now);
             self.mark_dirty(id);
         }
     }

@@ -158,9 +158,9 @@ impl<H: Handler> Engine<H> {
         self.core.writable(id);
     }
 
-    /// Step 3: lets somebody else speak to the handler.
-    pub fn with<R>(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>) -> R) -> R {
-        call(&mut self.handler, &mut Context { core: &mut self.core })
+    /// Step 3: lets somebody else speak to the handler. A panic in `call` ends with `call`.
+    pub fn inject(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>)) {
+        self.callback(None, call);
     }
 
     /// Step 4: acts on the deadlines that have passed.
@@ -205,14 +205,15 @@ impl<H: Handler> Engine<H> {
     pub fn reap(&mut self, actions: &mut Vec<Action>) {
         while let Some(id) = self.core.ended.pop() {
             let Some(slot) = self.core.slots.get(id) else { continue };
-            let closed = slot.closed(self.core.now);
-            log_closed(id, self.handler.user(id), slot.peer, &closed);
-            self.callback(Some(id), |handler, cx| handler.on_close(cx, id, &closed));
+            let (closed, peer) = (slot.closed(self.core.now), slot.peer);
+            self.callback(Some(id), |handler, cx| {
+                log_closed(id, handler.user(id), peer, &closed);
+                handler.on_close(cx, id, &closed);
+            });
         }
         actions.append(&mut self.core.actions);
         while let Some(id) = self.core.gone.pop() {
-            if let Some(slot) = self.core.slots.remove(id) {
-                self.core.surplus -= usize::from(slot.surplus);
+            if let Some(slot) = self.core.remove(id) {
                 debug!("released conn={id} peer={}", slot.peer);
                 actions.push(Action::Release(id));
             }
@@ -412,7 +413,8 @@ impl<H: Handler> Engine<H> {
         self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
     }
 
-    fn flow(&self, id: ConnId) -> Flow {
+    /// Whether the connection is to be read now.
+    pub fn flow(&self, id: ConnId) -> Flow {
         match self.core.slots.get(id) {
             None => Flow::Gone,
             Some(slot) if slot.stage == Stage::Gone => Flow::Gone,
@@ -441,10 +443,9 @@ impl<H: Handler> Engine<H> {
         let handler = &mut self.handler;
         let mut cx = Context { core: &mut self.core };
         if catch_unwind(AssertUnwindSafe(|| call(handler, &mut cx))).is_err() {
-            match id {
-                Some(id) => error!("panicked conn={id} callback"),
-                None => error!("panicked callback"),
-            }
+            let Some(id) = id else { return error!("panicked callback") };
+            error!("panicked conn={id} closing=1011");
+            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
         }
     }
 }

@@ -240,6 +240,10 @@ impl<H: Handler> Reactor<H> {
 
     /// Reads until the socket is empty, the connection pauses, or the budget is used up.
     fn read_socket(&mut self, id: ConnId) {
+        // A paused connection is not read; when it resumes it is read without an edge.
+        if self.engine.flow(id) != Flow::Read {
+            return;
+        }
         let mut budget = self.read_budget;
         loop {
             let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
@@ -278,7 +282,7 @@ impl<H: Handler> Reactor<H> {
         // As many as there may be waiting, so that a busy thread cannot keep the loop here.
         for _ in 0..super::CALLS_MAX {
             match self.calls.try_recv() {
-                Ok(Call::Run(call)) => self.engine.with(call),
+                Ok(Call::Run(call)) => self.engine.inject(call),
                 Ok(Call::Stop) => self.stop(),
                 Err(_) => return,
             }

@@ -1,0 +1,545 @@
+//! Every limit and deadline of the server, in one table.
+//!
+//! The table is at the end of this file: one entry per limit, and from it come the fields of
+//! [`Limits`], the two sets of defaults, the command line's flags, the environment variables,
+//! the help text, the table in the README ([`markdown_table`]) and the tests of all of these.
+//! Whoever adds a limit adds one entry.
+//!
+//! A worked example, the way a value of a flag or of an environment variable is read:
+//!
+//! ```
+//! use switchboard::config::{Limit, Limits};
+//!
+//! let message_max = Limit::by_flag("max-message").expect("a flag of the table");
+//! assert_eq!(message_max.parse("64k"), Ok(65_536));
+//! assert_eq!(message_max.parse("64KiB"), Ok(65_536));
+//! assert_eq!(message_max.parse("65536"), Ok(65_536));
+//! assert!(message_max.parse("64 potatoes").is_err());
+//!
+//! let mut limits = Limits::relay();
+//! message_max.set(&mut limits, 65_536);
+//! assert_eq!(limits.message_max_bytes, 65_536);
+//! assert_eq!(limits.validate(), Ok(()));
+//! ```
+//!
+//! This module does not know the command line, the environment, or what a limit does when it is
+//! reached; it knows names, numbers and reasons.
+
+mod unit;
+
+use std::fmt;
+
+pub use unit::Unit;
+use unit::{DAY, GIB, KIB, MIB, SECOND};
+
+/// Under which heading of the help text a limit stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Connections and their opening handshakes.
+    Listening,
+    /// What only the relay has: users, groups, JSON.
+    Relay,
+    /// What one WebSocket message may be.
+    Messages,
+    /// Everything with a clock.
+    Deadlines,
+    /// Buffers, queues and budgets.
+    Memory,
+}
+
+impl Group {
+    /// The heading itself.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Group::Listening => "Listening",
+            Group::Relay => "Relay",
+            Group::Messages => "Messages",
+            Group::Deadlines => "Deadlines",
+            Group::Memory => "Memory",
+        }
+    }
+}
+
+/// One entry of the table: everything there is to say about a limit but its present value.
+#[derive(Debug)]
+pub struct Limit {
+    /// The field of [`Limits`], its unit last: `message_max_bytes`.
+    pub field: &'static str,
+    /// The flag without its two dashes: `max-message`.
+    pub flag: &'static str,
+    /// The environment variable: `SWITCHBOARD_MAX_MESSAGE`.
+    pub env: &'static str,
+    /// What its values count.
+    pub unit: Unit,
+    /// Its heading in the help text.
+    pub group: Group,
+    /// The default of `switchboard serve`.
+    pub relay: u64,
+    /// The default of `switchboard echo`.
+    pub echo: u64,
+    /// The smallest allowed value, apart from a `0` that `zero` gives a meaning.
+    pub min: u64,
+    /// The largest allowed value.
+    pub max: u64,
+    /// What `0` means where it is not a number but a word: `off`, `25 % of memory`.
+    pub zero: Option<&'static str>,
+    /// The section of RFC 6455 that the limit is about, without the sign: `10.4`.
+    pub section: Option<&'static str>,
+    /// What is limited, in one line.
+    pub reason: &'static str,
+    read: fn(&Limits) -> u64,
+    write: fn(&mut Limits, u64),
+}
+
+impl Limit {
+    /// Finds an entry by its flag, without the dashes.
+    pub fn by_flag(flag: &str) -> Option<&'static Limit> {
+        LIMITS.iter().find(|limit| limit.flag == flag)
+    }
+
+    /// The present value in a set of limits.
+    pub fn value(&self, limits: &Limits) -> u64 {
+        (self.read)(limits)
+    }
+
+    /// Stores a value as it is; [`Limits::validate`] judges it.
+    pub fn set(&self, limits: &mut Limits, value: u64) {
+        (self.write)(limits, value);
+    }
+
+    /// Whether a value is within the allowed range, or a `0` that has a meaning.
+    pub const fn allows(&self, value: u64) -> bool {
+        (value == 0 && self.zero.is_some()) || (value >= self.min && value <= self.max)
+    }
+
+    /// Reads a value as a flag or an environment variable holds it.
+    ///
+    /// # Errors
+    ///
+    /// [`LimitError::Unreadable`] where it is not a number of this limit's unit,
+    /// [`LimitError::OutOfRange`] where the number is not allowed.
+    pub fn parse(&'static self, text: &str) -> Result<u64, LimitError> {
+        let value = self.unit.parse(text).ok_or(LimitError::Unreadable { limit: self })?;
+        if self.allows(value) { Ok(value) } else { Err(LimitError::OutOfRange { limit: self }) }
+    }
+
+    /// Writes a value so that [`Limit::parse`] reads it back: `1MiB`, `10s`, `0`.
+    pub fn show(&self, value: u64) -> String {
+        self.unit.show(value)
+    }
+
+    /// Writes a value for people: as [`Limit::show`], and a `0` with its meaning, `0 (off)`.
+    pub fn describe(&self, value: u64) -> String {
+        match self.zero {
+            Some(meaning) if value == 0 => format!("0 ({meaning})"),
+            _ => self.show(value),
+        }
+    }
+
+    /// The allowed values in words: `10ms to 24h, or 0 (off)`.
+    pub fn range(&self) -> String {
+        let range = format!("{} to {}", self.show(self.min), self.show(self.max));
+        match self.zero {
+            Some(meaning) => format!("{range}, or 0 ({meaning})"),
+            None => range,
+        }
+    }
+}
+
+/// Entries are the same when they are of the same field: there is one entry per field.
+impl PartialEq for Limit {
+    fn eq(&self, other: &Limit) -> bool {
+        self.field == other.field
+    }
+}
+
+impl Eq for Limit {}
+
+/// Why a value, or a set of values, is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitError {
+    /// Two limits contradict each other: `lower` has to stay below `upper`, or not above it.
+    Order {
+        /// The limit that is too large for the other.
+        lower: &'static Limit,
+        /// Its value.
+        lower_value: u64,
+        /// Whether the two may be equal.
+        rule: Order,
+        /// The limit that is too small for the other.
+        upper: &'static Limit,
+        /// Its value.
+        upper_value: u64,
+    },
+    /// A number, but not an allowed one.
+    OutOfRange {
+        /// The limit.
+        limit: &'static Limit,
+    },
+    /// Not a number of the limit's unit.
+    Unreadable {
+        /// The limit.
+        limit: &'static Limit,
+    },
+}
+
+/// How two limits have to stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The first may equal the second, but not pass it.
+    AtMost,
+    /// The first has to be less than the second.
+    Below,
+}
+
+impl Order {
+    /// The rule in words, to stand between the two names.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Order::AtMost => "must not be above",
+            Order::Below => "must be below",
+        }
+    }
+
+    const fn holds(self, lower: u64, upper: u64) -> bool {
+        match self {
+            Order::AtMost => lower <= upper,
+            Order::Below => lower < upper,
+        }
+    }
+}
+
+impl LimitError {
+    /// What to write instead, without the name of the limit: whoever read the value knows
+    /// whether it came from a flag or from the environment, and says so before it.
+    pub fn advice(&self) -> String {
+        match *self {
+            LimitError::Order { rule, upper, upper_value, .. } => {
+                format!("{} {} ({})", rule.text(), upper.field, upper.show(upper_value))
+            }
+            LimitError::OutOfRange { limit } => format!("out of range: {}", limit.range()),
+            LimitError::Unreadable { limit } => {
+                format!("not {}; allowed: {}", limit.unit.wanted(), limit.range())
+            }
+        }
+    }
+}
+
+impl fmt::Display for LimitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            LimitError::Order { lower, lower_value, .. } => {
+                write!(f, "{} ({}) {}", lower.field, lower.show(lower_value), self.advice())
+            }
+            LimitError::OutOfRange { limit } | LimitError::Unreadable { limit } => {
+                write!(f, "{}: {}", limit.field, self.advice())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LimitError {}
+
+/// What the relay does with text that is meant for nobody in particular (`--broadcast`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Broadcast {
+    /// To everybody in the room, the sender too.
+    All,
+    /// To nobody; the sender gets an error.
+    Off,
+    /// To everybody in the room but the sender.
+    #[default]
+    Others,
+}
+
+/// From where the server may be reached (`--open`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// From this machine only: every listening address is a loopback address.
+    #[default]
+    Loopback,
+    /// From anywhere: whoever started the server said so.
+    Open,
+}
+
+impl Limits {
+    /// Checks every limit against its range, and those that depend on each other.
+    ///
+    /// # Errors
+    ///
+    /// The first [`LimitError::OutOfRange`] in the order of the table, or else the first
+    /// [`LimitError::Order`].
+    pub fn validate(&self) -> Result<(), LimitError> {
+        for limit in LIMITS {
+            if !limit.allows(limit.value(self)) {
+                return Err(LimitError::OutOfRange { limit });
+            }
+        }
+        for &(lower, rule, upper) in ORDERS {
+            let find = |field| LIMITS.iter().find(|limit| limit.field == field);
+            let (Some(lower), Some(upper)) = (find(lower), find(upper)) else { continue };
+            let (lower_value, upper_value) = (lower.value(self), upper.value(self));
+            // A word instead of a number (`0 (off)`) contradicts nothing.
+            let is_word = upper_value == 0 && upper.zero.is_some();
+            if !is_word && !rule.holds(lower_value, upper_value) {
+                return Err(LimitError::Order { lower, lower_value, rule, upper, upper_value });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The limits as a Markdown table, as the README has it between `<!-- limits -->` and
+/// `<!-- /limits -->`.
+pub fn markdown_table() -> String {
+    let mut text = String::from(
+        "| flag | default | `echo` | allowed | what it limits |\n|---|---|---|---|---|\n",
+    );
+    for limit in LIMITS {
+        let echo =
+            if limit.echo == limit.relay { "=".to_owned() } else { limit.describe(limit.echo) };
+        let section = limit.section.map(|section| format!(" (RFC 6455 §{section})"));
+        text.push_str(&format!(
+            "| `--{}` | {} | {} | {} | {}{} |\n",
+            limit.flag,
+            limit.describe(limit.relay),
+            echo,
+            limit.range(),
+            limit.reason,
+            section.unwrap_or_default(),
+        ));
+    }
+    text
+}
+
+/// The rules between limits: the first stands to the second as the rule says.
+const ORDERS: &[(&str, Order, &str)] = &[
+    // Or a connection that was paused at high water would never be below low water again.
+    ("outbox_low_bytes", Order::Below, "outbox_high_bytes"),
+    // Or the total would refuse what one connection alone may queue.
+    ("outbox_high_bytes", Order::AtMost, "outbox_total_bytes"),
+    // Or the longest allowed message could never be delivered to anybody.
+    ("message_max_bytes", Order::AtMost, "outbox_total_bytes"),
+];
+
+macro_rules! limits {
+    ($(
+        $field:ident: $unit:ident in $group:ident, $flag:literal, $env:literal,
+        relay $relay:expr, echo $echo:expr, from $min:expr, to $max:expr, zero $zero:expr,
+        section $section:expr, $reason:literal;
+    )*) => {
+        /// The value of every limit. The suffix of a field names its unit: `_bytes`, `_ms`
+        /// (milliseconds), `_max` (a count).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Limits {
+            $(
+                #[doc = concat!($reason, " (`--", $flag, "`, `", $env, "`).")]
+                pub $field: u64,
+            )*
+        }
+
+        impl Limits {
+            /// The defaults of the relay, `switchboard serve`.
+            pub const fn relay() -> Limits {
+                Limits { $($field: $relay,)* }
+            }
+
+            /// The defaults of `switchboard echo`.
+            pub const fn echo() -> Limits {
+                Limits { $($field: $echo,)* }
+            }
+        }
+
+        /// The table: one entry per field of [`Limits`], in the same order.
+        pub static LIMITS: &[Limit] = &[$(
+            Limit {
+                field: stringify!($field),
+                flag: $flag,
+                env: $env,
+                unit: Unit::$unit,
+                group: Group::$group,
+                relay: $relay,
+                echo: $echo,
+                min: $min,
+                max: $max,
+                zero: $zero,
+                section: $section,
+                reason: $reason,
+                read: |limits| limits.$field,
+                write: |limits, value| limits.$field = value,
+            },
+        )*];
+    };
+}
+
+limits! {
+    connections_max: Count in Listening, "max-connections", "SWITCHBOARD_MAX_CONNECTIONS",
+    relay 0, echo 0, from 1, to 16_777_216, zero Some("descriptor limit - 64"),
+    section None, "connections at once; a newcomer beyond them gets 503";
+
+    head_max_bytes: Bytes in Listening, "max-head", "SWITCHBOARD_MAX_HEAD",
+    relay 16 * KIB, echo 16 * KIB, from 512, to MIB, zero None,
+    section Some("4.2.1"), "HTTP request head: request line and headers together";
+
+    // The upper end is `wire::http::HEADERS_MAX`: the parser has so many slots on its stack.
+    head_headers_max: Count in Listening, "max-headers", "SWITCHBOARD_MAX_HEADERS",
+    relay 100, echo 100, from 1, to 100, zero None,
+    section Some("4.2.1"), "header lines of a request";
+
+    accept_budget_max: Count in Listening, "accept-budget", "SWITCHBOARD_ACCEPT_BUDGET",
+    relay 256, echo 256, from 1, to 65_536, zero None,
+    section None, "connections accepted before the others have their turn";
+
+    user_id_max_bytes: Bytes in Relay, "max-user-id", "SWITCHBOARD_MAX_USER_ID",
+    relay 128, echo 128, from 1, to KIB, zero None,
+    section None, "user id or group name, in UTF-8";
+
+    groups_per_user_max: Count in Relay, "max-groups-per-user", "SWITCHBOARD_MAX_GROUPS_PER_USER",
+    relay 1_000, echo 1_000, from 1, to 1_000_000, zero None,
+    section None, "groups that one user is a member of";
+
+    json_depth_max: Count in Relay, "max-json-depth", "SWITCHBOARD_MAX_JSON_DEPTH",
+    relay 128, echo 128, from 1, to 128, zero None,
+    section None, "arrays and objects within each other in a JSON message";
+
+    message_max_bytes: Bytes in Messages, "max-message", "SWITCHBOARD_MAX_MESSAGE",
+    relay MIB, echo 16 * MIB, from 1, to GIB, zero None,
+    section Some("10.4"), "one message, its fragments together; a longer one is closed with 1009";
+
+    message_frames_max: Count in Messages, "max-frames", "SWITCHBOARD_MAX_FRAMES",
+    relay 16_384, echo 131_072, from 1, to 1_073_741_824, zero None,
+    section Some("10.4"), "frames of one message, empty ones too; more are closed with 1008";
+
+    head_timeout_ms: Milliseconds in Deadlines, "head-timeout", "SWITCHBOARD_HEAD_TIMEOUT",
+    relay 10 * SECOND, echo 10 * SECOND, from 10, to DAY, zero None,
+    section Some("4.2.1"), "from accept to the end of the request head, however it drips";
+
+    ping_interval_ms: Milliseconds in Deadlines, "ping-interval", "SWITCHBOARD_PING_INTERVAL",
+    relay 25 * SECOND, echo 0, from 10, to DAY, zero Some("off"),
+    section Some("5.5.2"), "silence of the peer after which it is pinged";
+
+    ping_timeout_ms: Milliseconds in Deadlines, "ping-timeout", "SWITCHBOARD_PING_TIMEOUT",
+    relay 20 * SECOND, echo 20 * SECOND, from 10, to DAY, zero None,
+    section Some("5.5.3"), "silence after a ping that ends the connection";
+
+    close_timeout_ms: Milliseconds in Deadlines, "close-timeout", "SWITCHBOARD_CLOSE_TIMEOUT",
+    relay 5 * SECOND, echo 5 * SECOND, from 10, to DAY, zero None,
+    section Some("7.1.1"), "the closing handshake, from our Close frame to the end";
+
+    write_timeout_ms: Milliseconds in Deadlines, "write-timeout", "SWITCHBOARD_WRITE_TIMEOUT",
+    relay 20 * SECOND, echo 20 * SECOND, from 10, to DAY, zero None,
+    section None, "a connection that takes nothing of what is queued for it";
+
+    shutdown_timeout_ms: Milliseconds in Deadlines, "shutdown-timeout",
+    "SWITCHBOARD_SHUTDOWN_TIMEOUT",
+    relay 10 * SECOND, echo 10 * SECOND, from 10, to DAY, zero None,
+    section Some("7.4.1"), "from INT or TERM to the exit; every connection is closed with 1001";
+
+    outbox_high_bytes: Bytes in Memory, "outbox-high", "SWITCHBOARD_OUTBOX_HIGH",
+    relay MIB, echo MIB, from KIB, to GIB, zero None,
+    section None, "queued for one connection: above it, no more is taken and it is not read";
+
+    outbox_low_bytes: Bytes in Memory, "outbox-low", "SWITCHBOARD_OUTBOX_LOW",
+    relay 256 * KIB, echo 256 * KIB, from 0, to 512 * MIB, zero None,
+    section None, "queued for one connection: below it, all goes on";
+
+    outbox_total_bytes: Bytes in Memory, "outbox-total", "SWITCHBOARD_OUTBOX_TOTAL",
+    relay 0, echo 0, from 64 * KIB, to 1024 * GIB, zero Some("25 % of memory"),
+    section None, "queued for all connections together";
+
+    read_buffer_bytes: Bytes in Memory, "read-buffer", "SWITCHBOARD_READ_BUFFER",
+    relay 512 * KIB, echo 512 * KIB, from 4 * KIB, to 64 * MIB, zero None,
+    section None, "the one buffer that all connections are read into";
+
+    read_budget_bytes: Bytes in Memory, "read-budget", "SWITCHBOARD_READ_BUDGET",
+    relay MIB, echo MIB, from 4 * KIB, to GIB, zero None,
+    section None, "read from one connection before the others have their turn";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_their_rules() {
+        for limit in LIMITS {
+            let env = format!("SWITCHBOARD_{}", limit.flag.to_uppercase().replace('-', "_"));
+            assert_eq!(limit.env, env);
+            let suffix = match limit.unit {
+                Unit::Bytes => "_bytes",
+                Unit::Count => "_max",
+                Unit::Milliseconds => "_ms",
+            };
+            assert!(limit.field.ends_with(suffix), "{}", limit.field);
+            assert!(!limit.reason.ends_with('.') && limit.reason.len() <= 80, "{}", limit.reason);
+        }
+        for (lower, _, upper) in ORDERS {
+            for name in [lower, upper] {
+                assert!(LIMITS.iter().any(|limit| limit.field == *name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_allowed_and_are_the_tables() {
+        for limits in [Limits::relay(), Limits::echo()] {
+            assert_eq!(limits.validate(), Ok(()));
+        }
+        for limit in LIMITS {
+            assert_eq!(limit.value(&Limits::relay()), limit.relay);
+            assert_eq!(limit.value(&Limits::echo()), limit.echo);
+        }
+    }
+
+    #[test]
+    fn set_changes_its_own_field_and_no_other() {
+        for limit in LIMITS {
+            let mut limits = Limits::relay();
+            limit.set(&mut limits, 77);
+            for other in LIMITS {
+                let wanted = if other == limit { 77 } else { other.relay };
+                assert_eq!(other.value(&limits), wanted, "{}", other.field);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        for limit in LIMITS {
+            for value in [limit.min, limit.max, limit.relay, limit.echo, limit.min + 1] {
+                assert_eq!(limit.parse(&limit.show(value)), Ok(value), "{}", limit.field);
+            }
+        }
+    }
+
+    #[test]
+    fn ranges_end_where_the_table_says() {
+        for limit in LIMITS {
+            assert_eq!(limit.allows(0), limit.zero.is_some() || limit.min == 0, "{}", limit.field);
+            assert!(limit.allows(limit.min) && limit.allows(limit.max), "{}", limit.field);
+            assert!(!limit.allows(limit.max + 1) && !limit.allows(u64::MAX), "{}", limit.field);
+            assert!(limit.min < 2 || !limit.allows(limit.min - 1), "{}", limit.field);
+        }
+    }
+
+    #[test]
+    fn limits_that_contradict_each_other_are_refused() {
+        let mut limits = Limits::relay();
+        limits.outbox_low_bytes = limits.outbox_high_bytes;
+        let error = limits.validate().expect_err("low water at high water");
+        let text = "outbox_low_bytes (1MiB) must be below outbox_high_bytes (1MiB)";
+        assert_eq!(error.to_string(), text);
+
+        let mut limits = Limits::echo();
+        limits.outbox_total_bytes = 8 * MIB;
+        let error = limits.validate().expect_err("no room for one message");
+        let text = "message_max_bytes (16MiB) must not be above outbox_total_bytes (8MiB)";
+        assert_eq!(error.to_string(), text);
+        limits.outbox_total_bytes = 0;
+        assert_eq!(limits.validate(), Ok(()));
+
+        limits.close_timeout_ms = 1;
+        let error = limits.validate().expect_err("out of range");
+        assert_eq!(error.to_string(), "close_timeout_ms: out of range: 10ms to 24h");
+    }
+}

@@ -1,0 +1,87 @@
+//! What a callback may do: the view of the engine that a [`Handler`](super::Handler) is given.
+
+use std::net::SocketAddr;
+
+use super::core::{Core, Stage, Timer};
+use super::handler::{Cause, Delivery};
+use crate::hub::ConnId;
+use crate::outbox::{Frame, Outbox};
+use crate::protocol::{Message, MessageKind};
+use crate::timer::Millis;
+use crate::wire::{CloseCode, Opcode};
+
+/// What a callback may do. Every call only queues; nothing is written, and no other callback is
+/// entered, before the one that runs has returned.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub(super) core: &'a mut Core,
+}
+
+impl Context<'_> {
+    /// The time of this tick.
+    pub fn now(&self) -> Millis {
+        self.core.now
+    }
+
+    /// How many TCP connections there are, opening and closing ones included.
+    pub fn connections(&self) -> usize {
+        self.core.slots.len()
+    }
+
+    /// Whether messages may be sent to the connection.
+    pub fn is_open(&self, id: ConnId) -> bool {
+        self.core.slots.get(id).is_some_and(|slot| slot.stage == Stage::Open)
+    }
+
+    /// Where the connection comes from; `None` if it is gone.
+    pub fn peer(&self, id: ConnId) -> Option<SocketAddr> {
+        self.core.slots.get(id).map(|slot| slot.peer)
+    }
+
+    /// Sends a message.
+    #[inline]
+    pub fn send(&mut self, to: ConnId, message: Message<'_>) -> Delivery {
+        self.core.send_parts(to, message.kind(), &[message.as_bytes()])
+    }
+
+    /// Sends one message whose payload is `parts` in a row, without putting them together first.
+    /// Parts of a text must be UTF-8 together (RFC 6455 §8.1); nothing checks it.
+    #[inline]
+    pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
+        self.core.send_parts(to, kind, parts)
+    }
+
+    /// Encodes a message once, for [`send_frame`](Context::send_frame) to many.
+    pub fn frame(&mut self, kind: MessageKind, parts: &[&[u8]]) -> Frame {
+        let opcode = match kind {
+            MessageKind::Text => Opcode::Text,
+            MessageKind::Binary => Opcode::Binary,
+        };
+        let mut scratch = Outbox::new();
+        scratch.lend(&mut self.core.pool);
+        self.core.endpoint.write_frame(opcode, parts, &mut scratch);
+        let frame = Frame::new(scratch.front());
+        scratch.advance(scratch.len());
+        scratch.give_back(&mut self.core.pool);
+        frame
+    }
+
+    /// Sends an encoded message; all receivers share its bytes.
+    #[inline]
+    pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
+        self.core.send_frame(to, frame)
+    }
+
+    /// Begins the closing handshake; messages queued before it still leave. Without effect on a
+    /// connection that is closing already. A reason longer than 123 bytes is cut.
+    pub fn close(&mut self, id: ConnId, code: CloseCode, reason: &str) {
+        self.core.close(id, code, reason, Cause::Application);
+    }
+
+    /// Calls [`Handler::on_timer`](super::Handler::on_timer) with `key` in `after_ms`
+    /// milliseconds, up to 100 ms late.
+    pub fn set_timer(&mut self, after_ms: u64, key: u64) {
+        let at = self.core.now.after(after_ms);
+        self.core.wheel.insert(at, Timer::Handler(key));
+    }
+}

@@ -1,0 +1,554 @@
+//! The engine's state: connections, and the lists that one tick works off.
+//!
+//! Everything here only changes state and queues. The [`Context`](super::Context) of a callback is
+//! a view of it; the phases that call back are in the parent module.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use log::warn;
+
+use super::handler::{Cause, Closed, Counts, Delivery};
+use crate::config::Limits;
+use crate::hub::{ConnId, Slots};
+use crate::outbox::{Frame, Outbox, Pool};
+use crate::protocol::{
+    Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER, Phase,
+};
+use crate::timer::{Millis, Wheel};
+use crate::wire::{CloseCode, HeadScanner};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub stage: Stage,
+    /// On the dirty list.
+    dirty: bool,
+    /// Above high water, and not below low water since.
+    pub congested: bool,
+    /// Refused something while congested: the handler waits for `on_drained`.
+    refused: bool,
+    /// Not read until its outbox is below low water.
+    pub paused: bool,
+    /// The peer's FIN was read.
+    pub eof: bool,
+    /// `on_open` was called, so `on_close` is owed.
+    pub opened: bool,
+    /// One too many: its request will be answered 503.
+    pub surplus: bool,
+    pub connection: Connection,
+    pub outbox: Outbox,
+    pub clocks: Clocks,
+    /// The earliest entry in the wheel.
+    wheel_at: Millis,
+    pub peer: SocketAddr,
+    /// When it was accepted, and then when it was opened.
+    pub opened_at: Millis,
+    pub counts: Counts,
+    /// What counts against the total: outbox, held input, the message being collected.
+    accounted: usize,
+    pub cold: Option<Box<Cold>>,
+}
+
+/// What few connections have at any time.
+#[derive(Debug, Default)]
+pub(super) struct Cold {
+    /// The request head so far, if it did not come in one read.
+    pub head: Vec<u8>,
+    pub scanner: HeadScanner,
+    /// Input that a paused connection has not consumed.
+    pub held: Vec<u8>,
+    /// How the connection ended.
+    pub closed: Option<(CloseCode, Cow<'static, str>, Cause)>,
+}
+
+/// The life of a connection from accept to the release of its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The request head is not complete.
+    Head,
+    /// WebSocket messages flow.
+    Open,
+    /// Our Close is queued or sent; the peer's is to come.
+    Closing,
+    /// Nothing is read any more; what is queued is being written.
+    Draining,
+    /// All is written and FIN is sent; the peer's FIN is to come. What arrives is discarded, for
+    /// closing a socket with unread input makes the kernel send RST, which can overtake our Close.
+    Lingering,
+    /// To be released at the end of the tick.
+    Gone,
+}
+
+/// What the event loop must do to a socket at the end of the tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send FIN: shut down the writing side.
+    Shutdown(ConnId),
+    /// Release the socket; the id is stale already.
+    Release(ConnId),
+}
+
+/// What the wheel holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    Connection(ConnId),
+    Handler(u64),
+}
+
+#[derive(Debug)]
+pub(super) struct Core {
+    pub limits: Limits,
+    deadlines: Deadlines,
+    pub endpoint: Endpoint,
+    pub slots: Slots<Slot>,
+    pub now: Millis,
+    pub wheel: Wheel<Timer>,
+    dirty: VecDeque<ConnId>,
+    /// Opened connections whose `on_close` is owed at the end of the tick.
+    pub ended: Vec<ConnId>,
+    /// Connections to be released at the end of the tick.
+    pub gone: Vec<ConnId>,
+    pub actions: Vec<Action>,
+    /// Paused connections that may be read again.
+    pub resumed: Vec<ConnId>,
+    /// Connections whose handler is owed `on_drained`.
+    pub drained: Vec<ConnId>,
+    pub pool: Pool,
+    /// Sum of `Slot::accounted`.
+    pub buffered: usize,
+    pub surplus: usize,
+    pub stopping: bool,
+}
+
+impl Core {
+    pub fn new(mut limits: Limits) -> Core {
+        // 0 asks for what the machine has, which only the event loop can find out.
+        for (limit, fallback) in [
+            (&mut limits.outbox_total_bytes, BUFFERED_FALLBACK_BYTES),
+            (&mut limits.connections_max, CONNECTIONS_FALLBACK_MAX),
+        ] {
+            *limit = if *limit == 0 { fallback } else { *limit };
+        }
+        let mut endpoint = Endpoint::server();
+        endpoint.message_max_bytes = limits.message_max_bytes;
+        endpoint.message_frames_max = limits.message_frames_max;
+        Core {
+            deadlines: Deadlines {
+                head_timeout_ms: limits.head_timeout_ms,
+                ping_interval_ms: limits.ping_interval_ms,
+                ping_timeout_ms: limits.ping_timeout_ms,
+                close_timeout_ms: limits.close_timeout_ms,
+                write_timeout_ms: limits.write_timeout_ms,
+            },
+            limits,
+            endpoint,
+            slots: Slots::new(),
+            now: Millis(0),
+            wheel: Wheel::new(),
+            dirty: VecDeque::new(),
+            ended: Vec::new(),
+            gone: Vec::new(),
+            actions: Vec::new(),
+            resumed: Vec::new(),
+            drained: Vec::new(),
+            pool: Pool::new(POOL_MAX),
+            buffered: 0,
+            surplus: 0,
+            stopping: false,
+        }
+    }
+
+    /// Takes in a new TCP connection; `None` if even a refusal would be one too many.
+    pub fn accept(&mut self, peer: SocketAddr) -> Option<ConnId> {
+        let admitted = self.slots.len() - self.surplus;
+        let surplus = self.stopping || admitted as u64 >= self.limits.connections_max;
+        if surplus && self.surplus >= SURPLUS_MAX {
+            return None;
+        }
+        self.surplus += usize::from(surplus);
+        let id = self.slots.insert(Slot {
+            stage: Stage::Head,
+            dirty: false,
+            congested: false,
+            refused: false,
+            paused: false,
+            eof: false,
+            opened: false,
+            surplus,
+            connection: Connection::new(),
+            outbox: Outbox::new(),
+            clocks: Clocks::start(self.now),
+            wheel_at: NEVER,
+            peer,
+            opened_at: self.now,
+            counts: Counts::default(),
+            accounted: 0,
+            cold: None,
+        });
+        self.schedule(id);
+        Some(id)
+    }
+
+    /// Forgets a connection, and what it held.
+    pub fn remove(&mut self, id: ConnId) -> Option<Slot> {
+        let slot = self.slots.remove(id)?;
+        self.surplus -= usize::from(slot.surplus);
+        self.buffered -= slot.accounted;
+        Some(slot)
+    }
+
+    // ---- sending -------------------------------------------------------------------------------
+
+    /// Whether `to` takes a message now; says why not.
+    #[inline]
+    fn admit(&mut self, to: ConnId, len: usize) -> Result<&mut Slot, Delivery> {
+        let over = self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes;
+        if over && !self.relieve(len) {
+            return Err(Delivery::Dropped);
+        }
+        let high = self.limits.outbox_high_bytes;
+        let Some(slot) = self.slots.get_mut(to) else { return Err(Delivery::Gone) };
+        if slot.stage != Stage::Open {
+            return Err(Delivery::Gone);
+        }
+        if slot.is_congested(high) {
+            slot.refused = true;
+            return Err(Delivery::Congested);
+        }
+        slot.outbox.lend(&mut self.pool);
+        Ok(slot)
+    }
+
+    #[inline]
+    pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
+        let len = parts.iter().map(|part| part.len()).sum();
+        if let Err(refused) = self.admit(to, len) {
+            return refused;
+        }
+        let Some(slot) = self.slots.get_mut(to) else { return Delivery::Gone };
+        slot.connection.send_parts(&self.endpoint, kind, parts, &mut slot.outbox);
+        slot.counts.messages_out += 1;
+        self.mark_dirty(to);
+        Delivery::Queued
+    }
+
+    #[inline]
+    pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
+        let slot = match self.admit(to, frame.as_bytes().len()) {
+            Ok(slot) => slot,
+            Err(refused) => return refused,
+        };
+        slot.outbox.push_frame(frame);
+        slot.counts.messages_out += 1;
+        self.mark_dirty(to);
+        Delivery::Queued
+    }
+
+    /// Puts a connection that has something to write on the dirty list, once, and accounts for it.
+    #[inline]
+    pub fn mark_dirty(&mut self, id: ConnId) {
+        self.account(id);
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        // A blocked socket says so itself when it takes bytes again.
+        if !slot.dirty && slot.clocks.blocked == NEVER {
+            slot.dirty = true;
+            self.dirty.push_back(id);
+        }
+    }
+
+    /// Brings the total of buffered bytes up to date with this connection.
+    #[inline]
+    pub fn account(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let held = slot.cold.as_ref().map_or(0, |cold| cold.held.len());
+        let now = slot.outbox.len() + slot.connection.collected() + held;
+        self.buffered = self.buffered - slot.accounted + now;
+        slot.accounted = now;
+    }
+
+    /// Makes room for `len` bytes by closing the connections that hold most; `false` if there is
+    /// none that holds anything.
+    #[cold]
+    pub fn relieve(&mut self, len: usize) -> bool {
+        while self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes {
+            let alive = self.slots.iter().filter(|(_, slot)| slot.stage != Stage::Gone);
+            let Some((id, slot)) = alive.max_by_key(|(_, slot)| slot.accounted) else {
+                return false;
+            };
+            if slot.accounted == 0 {
+                return false;
+            }
+            warn!(
+                "memory_full conn={id} peer={} closing=largest bytes={} limit={}",
+                slot.peer, slot.accounted, self.limits.outbox_total_bytes
+            );
+            let code = CloseCode::application(4503).unwrap_or(CloseCode::TRY_AGAIN_LATER);
+            self.drop_now(id, code, "too much is buffered", Cause::Overloaded);
+        }
+        true
+    }
+
+    // ---- flushing ------------------------------------------------------------------------------
+
+    pub fn next_dirty(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.dirty.pop_front() {
+            if let Some(slot) = self.slots.get_mut(id) {
+                slot.dirty = false;
+                if slot.stage != Stage::Gone {
+                    return Some(id);
+                }
+            }
+        }
+        None
+    }
+
+    pub fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// The kernel took `written` bytes of the `offered`.
+    pub fn wrote(&mut self, id: ConnId, written: usize, offered: usize) {
+        let (low, now) = (self.limits.outbox_low_bytes, self.now);
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.outbox.advance(written);
+        slot.counts.bytes_out += written as u64;
+        let blocked = written < offered;
+        if blocked {
+            // Progress restarts the deadline: a slow reader is not a dead one.
+            if slot.clocks.blocked == NEVER || written > 0 {
+                slot.clocks.blocked = now;
+            }
+        }
+        let left = slot.outbox.len() as u64;
+        if left <= low && slot.congested {
+            slot.congested = false;
+            if std::mem::take(&mut slot.refused) {
+                self.drained.push(id);
+            }
+            if std::mem::take(&mut slot.paused) {
+                self.resumed.push(id);
+            }
+        }
+        if left == 0 {
+            slot.outbox.give_back(&mut self.pool);
+        }
+        self.account(id);
+        if blocked {
+            self.schedule(id);
+        } else if left > 0 {
+            self.mark_dirty(id);
+        } else {
+            self.settle(id);
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub fn writable(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.clocks.blocked != NEVER {
+            slot.clocks.blocked = NEVER;
+            // Its TCP took something: it is alive, though we may not be reading it.
+            slot.clocks.hear(self.now);
+            self.mark_dirty(id);
+        }
+    }
+
+    // ---- ending --------------------------------------------------------------------------------
+
+    /// Begins the closing handshake (RFC 6455 §7.1.2).
+    pub fn close(&mut self, id: ConnId, code: CloseCode, reason: &str, cause: Cause) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.stage != Stage::Open {
+            return;
+        }
+        slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
+        slot.stage = Stage::Closing;
+        slot.clocks.since = self.now;
+        slot.note_closed(code, Cow::Owned(reason.to_owned()), cause);
+        self.unpause(id);
+        self.mark_dirty(id);
+        self.schedule(id);
+    }
+
+    /// Fails the connection: a last Close, then the end.
+    pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if matches!(slot.stage, Stage::Open | Stage::Closing) {
+            slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
+            slot.note_closed(code, Cow::Borrowed(reason), cause);
+        }
+        self.drain(id);
+    }
+
+    /// Nothing is read any more; what is queued is written, then the TCP connection ends.
+    pub fn drain(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if matches!(slot.stage, Stage::Draining | Stage::Lingering | Stage::Gone) {
+            return;
+        }
+        // A Close of our own has its deadline already; nothing extends it.
+        if slot.stage != Stage::Closing {
+            slot.clocks.since = self.now;
+        }
+        slot.stage = Stage::Draining;
+        if let Some(cold) = &mut slot.cold {
+            cold.head = Vec::new();
+            cold.held = Vec::new();
+        }
+        self.unpause(id);
+        self.end(id);
+        self.mark_dirty(id);
+        self.schedule(id);
+    }
+
+    /// The TCP connection is of no use any more.
+    pub fn drop_now(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.stage == Stage::Gone {
+            return;
+        }
+        slot.note_closed(code, Cow::Borrowed(reason), cause);
+        slot.stage = Stage::Gone;
+        slot.outbox.clear();
+        slot.connection = Connection::new();
+        if let Some(cold) = &mut slot.cold {
+            cold.held = Vec::new();
+            cold.head = Vec::new();
+        }
+        self.account(id);
+        self.gone.push(id);
+        self.end(id);
+    }
+
+    /// `on_close` is owed, once, if `on_open` was called.
+    fn end(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if std::mem::take(&mut slot.opened) {
+            self.ended.push(id);
+        }
+    }
+
+    /// A draining connection whose outbox is empty sends FIN, and waits for the peer's.
+    fn settle(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.stage != Stage::Draining {
+            return;
+        }
+        if slot.eof {
+            slot.stage = Stage::Gone;
+            self.gone.push(id);
+        } else {
+            slot.stage = Stage::Lingering;
+            self.actions.push(Action::Shutdown(id));
+        }
+    }
+
+    /// A paused connection that is to end must be read, or its FIN is never seen.
+    fn unpause(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if std::mem::take(&mut slot.paused) {
+            self.resumed.push(id);
+        }
+    }
+
+    // ---- deadlines -----------------------------------------------------------------------------
+
+    /// Sees to it that the wheel wakes us no later than the connection's next deadline.
+    pub fn schedule(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let Some((at, _)) = slot.deadline(&self.deadlines) else { return };
+        if at < slot.wheel_at {
+            slot.wheel_at = at;
+            self.wheel.insert(at, Timer::Connection(id));
+        }
+    }
+
+    /// The wheel woke us for this connection: acts if its deadline has passed, else goes in again.
+    pub fn expire(&mut self, id: ConnId) {
+        let now = self.now;
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.wheel_at > now {
+            return; // a later entry took over
+        }
+        slot.wheel_at = NEVER;
+        match slot.deadline(&self.deadlines) {
+            Some((at, deadline)) if at <= now => self.run_out(id, deadline),
+            _ => {}
+        }
+        self.schedule(id);
+    }
+
+    fn run_out(&mut self, id: ConnId, deadline: Deadline) {
+        let timeout = CloseCode::application(4408).unwrap_or(CloseCode::POLICY_VIOLATION);
+        let too_slow = CloseCode::application(4503).unwrap_or(CloseCode::TRY_AGAIN_LATER);
+        let cause = Cause::Timeout(deadline);
+        match deadline {
+            Deadline::RequestHead => {
+                self.drop_now(id, CloseCode::ABNORMAL, "", cause);
+            }
+            Deadline::Ping => {
+                let now = self.now;
+                let Some(slot) = self.slots.get_mut(id) else { return };
+                slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
+                slot.clocks.pinged = now;
+                self.mark_dirty(id);
+            }
+            Deadline::Pong => self.abort(id, timeout, "no answer to ping", cause),
+            Deadline::Close => self.drop_now(id, CloseCode::ABNORMAL, "", cause),
+            // A Close would wait behind what the peer does not take: there is no way to say it.
+            Deadline::Write => self.drop_now(id, too_slow, "too slow", cause),
+        }
+    }
+}
+
+impl Slot {
+    #[inline]
+    pub fn is_congested(&mut self, high: u64) -> bool {
+        self.congested |= self.outbox.len() as u64 >= high;
+        self.congested
+    }
+
+    pub fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+
+    /// The first reason counts: what follows from it is no reason.
+    pub fn note_closed(&mut self, code: CloseCode, reason: Cow<'static, str>, cause: Cause) {
+        let cold = self.cold();
+        if cold.closed.is_none() {
+            cold.closed = Some((code, reason, cause));
+        }
+    }
+
+    pub fn closed(&self, now: Millis) -> Closed {
+        let noted = self.cold.as_ref().and_then(|cold| cold.closed.clone());
+        let (code, reason, cause) =
+            noted.unwrap_or((CloseCode::ABNORMAL, Cow::Borrowed(""), Cause::Lost));
+        let lasted_ms = now.since(self.opened_at);
+        Closed { code, reason, cause, counts: self.counts, lasted_ms }
+    }
+
+    fn deadline(&self, deadlines: &Deadlines) -> Option<(Millis, Deadline)> {
+        let phase = match self.stage {
+            Stage::Head => Phase::Head,
+            Stage::Open => Phase::Open,
+            Stage::Closing | Stage::Draining | Stage::Lingering => Phase::Closing,
+            Stage::Gone => return None,
+        };
+        self.clocks.next(phase, deadlines)
+    }
+}
+
+/// The cap on buffered bytes where nobody knows the machine: 1 GiB.
+const BUFFERED_FALLBACK_BYTES: u64 = 1 << 30;
+
+/// The cap on connections where nobody knows the descriptor limit.
+const CONNECTIONS_FALLBACK_MAX: u64 = 1_000_000;
+
+/// Idle queues kept for reuse: as many as connections are written to in one busy tick.
+const POOL_MAX: usize = 256;
+
+/// Connections beyond the limit that are let in just to be told so.
+const SURPLUS_MAX: usize = 32;

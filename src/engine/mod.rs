@@ -1,0 +1,465 @@
+//! Ring 2: the whole server minus I/O.
+//!
+//! An event loop drives an [`Engine`]; a test can do it as well, with a network and a clock of its
+//! own. The engine turns bytes into callbacks of a [`Handler`], and the handler's wishes into
+//! bytes. One turn of the loop is a **tick**, and this is its contract:
+//!
+//! ```text
+//!   poll -> 1 accept             Engine::begin_tick, accept
+//!           2 read and deliver   Engine::receive, resume, end_of_input, reset
+//!           3 inject             Engine::with (other threads)
+//!           4 timers             Engine::run_timers
+//!           5 before_flush       Engine::before_flush
+//!           6 flush              Engine::next_dirty, output, wrote    one write per connection
+//!           7 reap               Engine::reap                         on_close, release
+//! ```
+//!
+//! * Nothing is written while reading. A send appends to the outbox of its destination and puts
+//!   that on the dirty list once; so whatever a tick brings to a connection leaves in one write.
+//! * **A [`Context`] call only queues; no callback is ever entered from another; closing is a mark,
+//!   reaping happens at the end of the tick; `on_close` runs exactly once and last.**
+//! * A connection whose outbox is above high water is not read until it is below low water; what
+//!   was read already and not consumed is held.
+//! * A panic in a callback closes the connection it was called for, and nobody else notices.
+//!
+//! What this ring does not know: sockets and the real time. `now` is an argument.
+
+mod context;
+mod core;
+mod handler;
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use log::{debug, error, info};
+
+pub use self::context::Context;
+pub use self::core::Action;
+use self::core::{Core, Stage, Timer};
+pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
+use crate::config::Limits;
+use crate::hub::ConnId;
+use crate::outbox::Outbox;
+use crate::protocol::{Input, Message, Step};
+use crate::timer::Millis;
+use crate::wire::{
+    Accepted, Body, CloseCode, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade,
+    is_upgrade,
+};
+
+/// Whether a connection is to be read further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Yes, as long as there is something.
+    Read,
+    /// Not until [`Engine::take_resumed`] names it.
+    Paused,
+    /// No: it is gone.
+    Gone,
+}
+
+/// The server minus I/O; see the [module](self).
+#[derive(Debug)]
+pub struct Engine<H> {
+    core: Core,
+    handler: H,
+}
+
+impl<H: Handler> Engine<H> {
+    /// An engine without connections, at time 0.
+    pub fn new(limits: Limits, handler: H) -> Engine<H> {
+        Engine { core: Core::new(limits), handler }
+    }
+
+    /// The application.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// How many TCP connections there are.
+    pub fn connections(&self) -> usize {
+        self.core.slots.len()
+    }
+
+    /// Bytes that are held for all connections: queued output, held input, unfinished messages.
+    pub fn buffered(&self) -> usize {
+        self.core.buffered
+    }
+
+    /// Begins a tick: the one time that it has.
+    pub fn begin_tick(&mut self, now: Millis) {
+        // A clock that jumps back would make deadlines overflow into the future.
+        self.core.now = now.max(self.core.now);
+    }
+
+    /// Step 1: a TCP connection was accepted. `None`: there is no place for it, not even for a
+    /// 503; release the socket.
+    pub fn accept(&mut self, peer: SocketAddr) -> Option<ConnId> {
+        let id = self.core.accept(peer)?;
+        debug!("accepted conn={id} peer={peer}");
+        Some(id)
+    }
+
+    /// Step 2: bytes were read. They are unmasked in place.
+    pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) -> Flow {
+        let now = self.core.now;
+        let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
+        slot.clocks.hear(now);
+        slot.counts.bytes_in += bytes.len() as u64;
+        let served = match slot.stage {
+            Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
+            Stage::Open | Stage::Closing => self.guarded(id, |engine| engine.deliver(id, bytes)),
+            Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
+        };
+        if served.is_none() {
+            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+        }
+        self.flow(id)
+    }
+
+    /// Step 2, for a connection that [`take_resumed`](Engine::take_resumed) named: delivers the
+    /// input that was held.
+    pub fn resume(&mut self, id: ConnId) -> Flow {
+        let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
+        let held = slot.cold.as_mut().map(|cold| std::mem::take(&mut cold.held));
+        if let Some(mut held) = held.filter(|held| !held.is_empty())
+            && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
+        {
+            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+        }
+        self.flow(id)
+    }
+
+    /// Step 2: the peer's FIN was read. What is queued still leaves.
+    pub fn end_of_input(&mut self, id: ConnId) {
+        let Some(slot) = self.core.slots.get_mut(id) else { return };
+        slot.eof = true;
+        match slot.stage {
+            Stage::Head | Stage::Lingering => {
+                self.core.drop_now(id, CloseCode::ABNORMAL, "", Cause::Lost);
+            }
+            Stage::Open | Stage::Closing => {
+                slot.note_closed(CloseCode::ABNORMAL, "".into(), Cause::Lost);
+                self.core.drain(id);
+            }
+            Stage::Draining => self.core.mark_dirty(id),
+            Stage::Gone => {}
+        }
+    }
+
+    /// Steps 2 and 6: the socket reported an error.
+    pub fn reset(&mut self, id: ConnId) {
+        self.core.drop_now(id, CloseCode::ABNORMAL, "", Cause::Lost);
+    }
+
+    /// Step 2: the socket takes bytes again.
+    pub fn writable(&mut self, id: ConnId) {
+        self.core.writable(id);
+    }
+
+    /// Step 3: lets somebody else speak to the handler. A panic in `call` ends with `call`.
+    pub fn inject(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>)) {
+        self.callback(None, call);
+    }
+
+    /// Step 4: acts on the deadlines that have passed.
+    pub fn run_timers(&mut self) {
+        let mut due = Vec::new();
+        self.core.wheel.turn(self.core.now, &mut due);
+        for timer in due {
+            match timer {
+                Timer::Connection(id) => self.core.expire(id),
+                Timer::Handler(key) => {
+                    self.callback(None, |handler, cx| handler.on_timer(cx, key));
+                }
+            }
+        }
+    }
+
+    /// Step 5: the handler's last word before the flush.
+    pub fn before_flush(&mut self) {
+        self.callback(None, |handler, cx| handler.before_flush(cx));
+    }
+
+    /// Step 6: the next connection that has something to write, each once per tick.
+    pub fn next_dirty(&mut self) -> Option<ConnId> {
+        self.core.next_dirty()
+    }
+
+    /// Step 6: what to write to it.
+    pub fn output(&self, id: ConnId) -> Option<&Outbox> {
+        self.core.slots.get(id).map(|slot| &slot.outbox)
+    }
+
+    /// Step 6: the kernel took `written` bytes of the `offered`. Fewer means that it takes no more
+    /// until [`writable`](Engine::writable).
+    pub fn wrote(&mut self, id: ConnId, written: usize, offered: usize) {
+        self.core.wrote(id, written, offered);
+        while let Some(id) = self.core.drained.pop() {
+            self.callback(Some(id), |handler, cx| handler.on_drained(cx, id));
+        }
+    }
+
+    /// Step 7: tells the handler what is over, and the event loop what to do to which socket.
+    pub fn reap(&mut self, actions: &mut Vec<Action>) {
+        while let Some(id) = self.core.ended.pop() {
+            let Some(slot) = self.core.slots.get(id) else { continue };
+            let (closed, peer) = (slot.closed(self.core.now), slot.peer);
+            self.callback(Some(id), |handler, cx| {
+                log_closed(id, handler.user(id), peer, &closed);
+                handler.on_close(cx, id, &closed);
+            });
+        }
+        actions.append(&mut self.core.actions);
+        while let Some(id) = self.core.gone.pop() {
+            if let Some(slot) = self.core.remove(id) {
+                debug!("released conn={id} peer={}", slot.peer);
+                actions.push(Action::Release(id));
+            }
+        }
+    }
+
+    /// Whether a further tick is due at once, without waiting for the network.
+    pub fn has_work(&self) -> bool {
+        self.core.has_dirty()
+            || !self.core.resumed.is_empty()
+            || !self.core.gone.is_empty()
+            || !self.core.ended.is_empty()
+    }
+
+    /// When the next deadline may pass.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.core.wheel.next()
+    }
+
+    /// Names the connections to be read again: first [`resume`](Engine::resume), then the socket.
+    pub fn take_resumed(&mut self, into: &mut Vec<ConnId>) {
+        into.append(&mut self.core.resumed);
+    }
+
+    /// Closes every connection with 1001 and lets nobody in any more.
+    pub fn shut_down(&mut self) {
+        self.core.stopping = true;
+        let all: Vec<ConnId> = self.core.slots.iter().map(|(id, _)| id).collect();
+        for id in all {
+            match self.core.slots.get(id).map(|slot| slot.stage) {
+                Some(Stage::Open) => {
+                    let cause = Cause::Shutdown;
+                    self.core.close(id, CloseCode::GOING_AWAY, "server is shutting down", cause);
+                }
+                Some(Stage::Head) => {
+                    self.core.drop_now(id, CloseCode::GOING_AWAY, "", Cause::Shutdown);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    // ---- the opening handshake -----------------------------------------------------------------
+
+    /// Looks for the end of the request head from where the last search stopped, and parses once.
+    fn receive_head(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let max = self.core.limits.head_max_bytes as usize;
+        let Some(slot) = self.core.slots.get_mut(id) else { return };
+        let cold = slot.cold();
+        // Not more is kept than a head may have, however much one read brings.
+        let before = cold.head.len();
+        let kept = bytes.len().min((max + 1).saturating_sub(before));
+        cold.head.extend_from_slice(&bytes[..kept]);
+        match cold.scanner.find_end(&cold.head, max) {
+            Ok(None) => {}
+            Err(error) => self.refuse(id, error),
+            Ok(Some(len)) => {
+                let mut head = std::mem::take(&mut cold.head);
+                head.truncate(len);
+                slot.cold = None;
+                self.request(id, &head);
+                let rest = &mut bytes[len - before..];
+                if !rest.is_empty() {
+                    self.deliver(id, rest);
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, id: ConnId, bytes: &[u8]) {
+        let mut slots = HeaderSlots::new();
+        let head = match RequestHead::parse(bytes, &mut slots) {
+            Ok(head) => head,
+            Err(error) => return self.refuse(id, error),
+        };
+        let Some(slot) = self.core.slots.get(id) else { return };
+        if slot.surplus {
+            return self.refuse(id, HandshakeError::Overloaded);
+        }
+        let peer = slot.peer;
+        let upgrade = match is_upgrade(&head).then(|| Upgrade::check(&head)).transpose() {
+            Ok(upgrade) => upgrade,
+            Err(error) => return self.refuse(id, error),
+        };
+        let request = Request { head: &head, upgrade: upgrade.as_ref(), peer };
+        let mut cx = Context { core: &mut self.core };
+        match (self.handler.on_request(&mut cx, id, &request), &upgrade) {
+            (Verdict::Upgrade { protocol }, Some(upgrade)) => {
+                self.open(id, &head, upgrade, protocol);
+            }
+            (Verdict::Upgrade { .. }, None) => self.refuse(id, HandshakeError::UpgradeRequired),
+            (Verdict::Respond(response), _) => {
+                let body = if head.method() == "HEAD" { Body::HeadOnly } else { Body::Included };
+                debug!("responded conn={id} path={}", Quoted(head.path().as_bytes()));
+                self.respond(id, &response, body);
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        id: ConnId,
+        head: &RequestHead<'_, '_>,
+        upgrade: &Upgrade<'_>,
+        protocol: Option<&'static str>,
+    ) {
+        let now = self.core.now;
+        let Some(slot) = self.core.slots.get_mut(id) else { return };
+        let mut response = Vec::with_capacity(256);
+        upgrade.write_response(&mut response, &Accepted { protocol, extensions: None });
+        slot.outbox.push(&response);
+        slot.stage = Stage::Open;
+        slot.opened = true;
+        slot.opened_at = now;
+        let peer = slot.peer;
+        self.core.mark_dirty(id);
+        self.core.schedule(id);
+        self.handler.on_open(&mut Context { core: &mut self.core }, id);
+        let user = self.handler.user(id).unwrap_or("-");
+        let path = Quoted(head.path().as_bytes());
+        info!("opened conn={id} peer={peer} user={} path={path}", Quoted(user.as_bytes()));
+    }
+
+    fn refuse(&mut self, id: ConnId, error: HandshakeError) {
+        if let Some(slot) = self.core.slots.get(id) {
+            let (peer, status) = (slot.peer, error.status());
+            info!("refused conn={id} peer={peer} status={status} reason=\"{error}\"");
+        }
+        self.respond(id, &Response::from(error), Body::Included);
+    }
+
+    fn respond(&mut self, id: ConnId, response: &Response, body: Body) {
+        let Some(slot) = self.core.slots.get_mut(id) else { return };
+        let mut bytes = Vec::new();
+        response.write(&mut bytes, body);
+        slot.outbox.push(&bytes);
+        self.core.drain(id);
+    }
+
+    // ---- messages ------------------------------------------------------------------------------
+
+    /// Delivers what the bytes hold, frame by frame in their order.
+    fn deliver(&mut self, id: ConnId, bytes: &mut [u8]) {
+        let high = self.core.limits.outbox_high_bytes;
+        let mut input = Input::new(bytes);
+        while let Some(slot) = self.core.slots.get_mut(id) {
+            let open = match slot.stage {
+                Stage::Open => true,
+                Stage::Closing => false,
+                _ => return,
+            };
+            if open && slot.is_congested(high) {
+                slot.paused = true;
+                let rest = input.take_all();
+                if !rest.is_empty() {
+                    slot.cold().held.extend_from_slice(rest);
+                }
+                break;
+            }
+            let queued = slot.outbox.len();
+            let step = slot.connection.advance(&self.core.endpoint, &mut input, &mut slot.outbox);
+            if slot.outbox.len() != queued {
+                self.core.mark_dirty(id);
+            }
+            match step {
+                Step::NeedInput => break,
+                Step::Message(message) if open => self.message(id, message),
+                Step::Assembled(message) if open => self.message(id, message.message()),
+                Step::Message(_) | Step::Assembled(_) | Step::Ping(_) | Step::Pong(_) => {}
+                Step::Closed { code, reason } => {
+                    let reason = reason.into_owned().into();
+                    if let Some(slot) = self.core.slots.get_mut(id) {
+                        slot.note_closed(code, reason, Cause::Peer);
+                    }
+                    self.core.drain(id);
+                }
+                Step::Failed(error) => {
+                    if let Some(slot) = self.core.slots.get_mut(id) {
+                        let cause = Cause::Protocol(error);
+                        slot.note_closed(error.close_code(), error.to_string().into(), cause);
+                    }
+                    self.core.drain(id);
+                }
+            }
+        }
+        self.core.account(id);
+        if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
+            self.core.relieve(0);
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, id: ConnId, message: Message<'_>) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.counts.messages_in += 1;
+        }
+        self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
+    }
+
+    /// Whether the connection is to be read now.
+    pub fn flow(&self, id: ConnId) -> Flow {
+        match self.core.slots.get(id) {
+            None => Flow::Gone,
+            Some(slot) if slot.stage == Stage::Gone => Flow::Gone,
+            Some(slot) if slot.paused => Flow::Paused,
+            Some(_) => Flow::Read,
+        }
+    }
+
+    // ---- panics --------------------------------------------------------------------------------
+
+    /// Runs something that calls back; `None` if it panicked, which the panic hook has reported
+    /// with its place.
+    fn guarded<R>(&mut self, id: ConnId, call: impl FnOnce(&mut Self) -> R) -> Option<R> {
+        // The engine's own state is changed by small steps that do not panic; what the handler
+        // makes of its state after a panic is the handler's.
+        match catch_unwind(AssertUnwindSafe(|| call(self))) {
+            Ok(value) => Some(value),
+            Err(_) => {
+                error!("panicked conn={id} closing=1011");
+                None
+            }
+        }
+    }
+
+    fn callback(&mut self, id: Option<ConnId>, call: impl FnOnce(&mut H, &mut Context<'_>)) {
+        let handler = &mut self.handler;
+        let mut cx = Context { core: &mut self.core };
+        if catch_unwind(AssertUnwindSafe(|| call(handler, &mut cx))).is_err() {
+            let Some(id) = id else { return error!("panicked callback") };
+            error!("panicked conn={id} closing=1011");
+            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+        }
+    }
+}
+
+fn log_closed(id: ConnId, user: Option<&str>, peer: SocketAddr, closed: &Closed) {
+    let Counts { messages_in, messages_out, bytes_in, bytes_out } = closed.counts;
+    info!(
+        "closed conn={id} peer={peer} user={} code={} reason={} cause={} duration_ms={} \
+         messages_in={messages_in} messages_out={messages_out} bytes_in={bytes_in} \
+         bytes_out={bytes_out}",
+        Quoted(user.unwrap_or("-").as_bytes()),
+        closed.code.as_u16(),
+        Quoted(closed.reason.as_bytes()),
+        closed.cause,
+        closed.lasted_ms,
+    );
+}

@@ -1,0 +1,274 @@
+//! Ring 3: the only code that knows mio, sockets and the real time.
+//!
+//! [`Server::bind`] opens the listeners, [`Server::run`] is the event loop: one thread, one
+//! `epoll`, and the tick that [`engine`](crate::engine) describes.
+//!
+//! ```no_run
+//! use switchboard::{ConnId, Context, Handler, Limits, Message, Server};
+//!
+//! struct Echo;
+//! impl Handler for Echo {
+//!     fn on_message(&mut self, cx: &mut Context<'_>, from: ConnId, message: Message<'_>) {
+//!         let _ = cx.send(from, message);
+//!     }
+//! }
+//!
+//! let server = Server::bind(Limits::echo(), &["127.0.0.1:8080".parse()?], Echo)?;
+//! println!("ws://{}", server.local_addrs()[0]);
+//! server.run()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod machine;
+mod reactor;
+mod transport;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+
+use log::warn;
+use mio::net::TcpListener;
+use mio::{Poll, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use self::reactor::{Listener, Reactor, WAKER};
+use crate::config::Limits;
+use crate::engine::{Context, Engine, Handler};
+
+/// A server that is listening but not running yet.
+#[derive(Debug)]
+pub struct Server<H: Handler> {
+    reactor: Reactor<H>,
+    addrs: Vec<SocketAddr>,
+    inbox: SyncSender<Call<H>>,
+    waker: Arc<Waker>,
+    connections_max: u64,
+}
+
+/// Something that another thread wants done in the event loop.
+enum Call<H> {
+    #[allow(clippy::type_complexity)]
+    Run(Box<dyn FnOnce(&mut H, &mut Context<'_>) + Send>),
+    Stop,
+}
+
+impl<H: Handler> Server<H> {
+    /// Opens the listeners, and raises the soft limit of open descriptors to the hard one.
+    ///
+    /// Port 0 takes any free port; [`local_addrs`](Server::local_addrs) tells which. A limit of 0
+    /// for connections or buffered bytes is replaced by what the machine allows.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`] names the address that could not be listened on, and why.
+    pub fn bind(
+        mut limits: Limits,
+        listen: &[SocketAddr],
+        handler: H,
+    ) -> Result<Server<H>, ServerError> {
+        let connections_max = connections_max(limits.connections_max);
+        limits.connections_max = connections_max;
+        if limits.outbox_total_bytes == 0 {
+            limits.outbox_total_bytes = machine::memory_bytes() / 4;
+        }
+        let poll = Poll::new().map_err(ServerError::Poll)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(ServerError::Poll)?;
+        let mut listeners = Vec::new();
+        for &addr in listen {
+            let open = open_listener(addr);
+            listeners.push(open.map_err(|source| ServerError::Listen { addr, source })?);
+        }
+        let addrs = listeners.iter().map(|listener: &Listener| listener.addr).collect();
+        let (inbox, calls) = sync_channel(CALLS_MAX);
+        let engine = Engine::new(limits, handler);
+        let reactor = Reactor::new(poll, engine, listeners, calls, &limits);
+        let reactor = reactor.map_err(ServerError::Poll)?;
+        Ok(Server { reactor, addrs, inbox, waker: Arc::new(waker), connections_max })
+    }
+
+    /// Closes every connection with 1001 and returns from [`run`](Server::run) on SIGINT or
+    /// SIGTERM; a second one ends the process at once, with status 130 or 143.
+    ///
+    /// # Errors
+    ///
+    /// If the signals cannot be caught.
+    pub fn with_signals(mut self) -> Result<Server<H>, ServerError> {
+        let signals = Signals::new([SIGINT, SIGTERM]).map_err(ServerError::Poll)?;
+        self.reactor.watch_signals(signals).map_err(ServerError::Poll)?;
+        Ok(self)
+    }
+
+    /// The addresses that are really listened on, in the order they were given.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.addrs
+    }
+
+    /// How many connections are let in; a newcomer beyond them gets 503.
+    pub fn connections_max(&self) -> u64 {
+        self.connections_max
+    }
+
+    /// A way to reach the event loop from other threads.
+    pub fn handle(&self) -> Handle<H> {
+        Handle { inbox: self.inbox.clone(), waker: Arc::clone(&self.waker) }
+    }
+
+    /// Serves until it is told to stop, by a [`Handle`] or a signal.
+    ///
+    /// # Errors
+    ///
+    /// Only if waiting for events itself fails. Whatever happens to a connection is that
+    /// connection's matter.
+    pub fn run(self) -> Result<(), ServerError> {
+        self.reactor.run().map_err(ServerError::Poll)
+    }
+}
+
+/// Reaches a running server from another thread.
+pub struct Handle<H> {
+    inbox: SyncSender<Call<H>>,
+    waker: Arc<Waker>,
+}
+
+impl<H> Handle<H> {
+    /// Closes every connection with 1001, then lets [`Server::run`] return.
+    ///
+    /// # Errors
+    ///
+    /// [`HandleError`] if the server is gone or too many calls wait.
+    pub fn stop(&self) -> Result<(), HandleError> {
+        self.send(Call::Stop)
+    }
+
+    /// Runs `call` in the event loop, in step 3 of its next tick.
+    ///
+    /// # Errors
+    ///
+    /// [`HandleError`] if the server is gone or too many calls wait.
+    pub fn call(
+        &self,
+        call: impl FnOnce(&mut H, &mut Context<'_>) + Send + 'static,
+    ) -> Result<(), HandleError> {
+        self.send(Call::Run(Box::new(call)))
+    }
+
+    fn send(&self, call: Call<H>) -> Result<(), HandleError> {
+        self.inbox.try_send(call).map_err(|error| match error {
+            TrySendError::Full(_) => HandleError::Full,
+            TrySendError::Disconnected(_) => HandleError::Stopped,
+        })?;
+        self.waker.wake().map_err(|_| HandleError::Stopped)
+    }
+}
+
+impl<H> Clone for Handle<H> {
+    fn clone(&self) -> Handle<H> {
+        Handle { inbox: self.inbox.clone(), waker: Arc::clone(&self.waker) }
+    }
+}
+
+impl<H> fmt::Debug for Handle<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handle")
+    }
+}
+
+impl<H> fmt::Debug for Call<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Call::Run(_) => "Run",
+            Call::Stop => "Stop",
+        })
+    }
+}
+
+/// Why a [`Handle`] could not reach its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandleError {
+    /// So many calls wait already that the event loop cannot keep up; try again later.
+    Full,
+    /// The server has stopped.
+    Stopped,
+}
+
+impl fmt::Display for HandleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HandleError::Full => "too many calls wait for the event loop",
+            HandleError::Stopped => "the server has stopped",
+        })
+    }
+}
+
+impl std::error::Error for HandleError {}
+
+/// Why a server could not start, or stopped by itself.
+#[derive(Debug)]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    Listen {
+        /// The address as asked for.
+        addr: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The operating system's event queue failed.
+    Poll(io::Error),
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServerError::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            ServerError::Poll(source) => write!(f, "cannot wait for events: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for ServerError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ServerError::Listen { source, .. } | ServerError::Poll(source) => Some(source),
+        }
+    }
+}
+
+fn connections_max(asked: u64) -> u64 {
+    let descriptors = machine::raise_descriptor_limit();
+    let possible = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(1);
+    if asked > possible {
+        warn!("connections_max={asked} descriptors={descriptors} lowered_to={possible}");
+    }
+    if asked == 0 { possible } else { asked.min(possible) }
+}
+
+fn open_listener(addr: SocketAddr) -> io::Result<Listener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    // Old connections in TIME_WAIT must not keep a restarted server from its port.
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        // One listener, one family: [::] and 0.0.0.0 can both be asked for.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into());
+    let addr = listener.local_addr()?;
+    Ok(Listener { listener, addr, pending: false })
+}
+
+/// Descriptors that are not for connections: listeners, epoll, signals, logs, and those who are let
+/// in only to be told that the server is full.
+const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// Connections that the kernel completes before they are accepted.
+const BACKLOG: i32 = 4096;
+
+/// Calls from other threads that may wait.
+const CALLS_MAX: usize = 1024;

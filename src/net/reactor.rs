@@ -1,0 +1,376 @@
+//! The event loop: `epoll`, and the seven steps of a tick.
+//!
+//! Every socket is registered once, edge-triggered, for reading and writing. An edge comes once:
+//! whoever does not read a socket until it is empty must remember that there is more. A read that
+//! does not fill the buffer has emptied the socket (Linux and the BSDs guarantee an edge for what
+//! comes later), so a message costs one `read` and one `write` and no `epoll_ctl`.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use log::{debug, info, warn};
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use signal_hook_mio::v1_0::Signals;
+
+use super::Call;
+use super::transport::{Io, Transport};
+use crate::config::Limits;
+use crate::engine::{Action, Engine, Flow, Handler};
+use crate::hub::ConnId;
+use crate::timer::Millis;
+
+#[derive(Debug)]
+pub(super) struct Listener {
+    pub listener: TcpListener,
+    pub addr: SocketAddr,
+    /// There may be more to accept: the edge came, and `accept` has not said `WouldBlock` yet.
+    pub pending: bool,
+}
+
+/// A connection's socket, in the place that its id names.
+#[derive(Debug)]
+struct Socket {
+    id: ConnId,
+    transport: Transport,
+    /// The kernel has seen the peer's FIN or RST: read on until it shows, for no edge follows.
+    finishing: bool,
+}
+
+pub(super) struct Reactor<H: Handler> {
+    poll: Poll,
+    engine: Engine<H>,
+    listeners: Vec<Listener>,
+    sockets: Vec<Option<Socket>>,
+    calls: Receiver<Call<H>>,
+    signals: Option<Signals>,
+    /// The one read buffer.
+    buffer: Vec<u8>,
+    /// Connections to be read without waiting for an edge.
+    ready: Vec<ConnId>,
+    /// `accept` failed; not before this is it tried again.
+    accept_after: Option<Millis>,
+    read_budget: usize,
+    accept_budget: usize,
+    started: Instant,
+    stop_by: Option<Millis>,
+    stop_timeout_ms: u64,
+}
+
+impl<H: Handler> Reactor<H> {
+    pub fn new(
+        poll: Poll,
+        engine: Engine<H>,
+        mut listeners: Vec<Listener>,
+        calls: Receiver<Call<H>>,
+        limits: &Limits,
+    ) -> io::Result<Reactor<H>> {
+        for (i, listener) in listeners.iter_mut().enumerate() {
+            let token = Token(LISTENER_FIRST - i);
+            poll.registry().register(&mut listener.listener, token, Interest::READABLE)?;
+        }
+        Ok(Reactor {
+            poll,
+            engine,
+            listeners,
+            sockets: Vec::new(),
+            calls,
+            signals: None,
+            buffer: vec![0; limits.read_buffer_bytes as usize],
+            ready: Vec::new(),
+            accept_after: None,
+            read_budget: limits.read_budget_bytes as usize,
+            accept_budget: limits.accept_budget_max as usize,
+            started: Instant::now(),
+            stop_by: None,
+            stop_timeout_ms: limits.shutdown_timeout_ms,
+        })
+    }
+
+    pub fn watch_signals(&mut self, mut signals: Signals) -> io::Result<()> {
+        self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
+        self.signals = Some(signals);
+        Ok(())
+    }
+
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        let mut actions = Vec::new();
+        loop {
+            self.wait(&mut events)?;
+            self.engine.begin_tick(self.now());
+            self.note_listeners(&events);
+            self.accept();
+            self.read(&events);
+            self.run_calls();
+            self.take_signals(&events);
+            self.engine.run_timers();
+            self.engine.before_flush();
+            self.flush();
+            self.reap(&mut actions);
+            if let Some(stop_by) = self.stop_by
+                && (self.engine.connections() == 0 || self.now() >= stop_by)
+            {
+                info!("stopped connections_left={}", self.engine.connections());
+                return Ok(());
+            }
+        }
+    }
+
+    fn now(&self) -> Millis {
+        Millis(self.started.elapsed().as_millis() as u64)
+    }
+
+    /// Sleeps until something happens, or is due.
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let accepting = self.listeners.iter().any(|listener| listener.pending);
+        let idle = self.ready.is_empty() && !self.engine.has_work();
+        let timeout = if !idle || (accepting && self.accept_after.is_none()) {
+            Some(Duration::ZERO)
+        } else {
+            let accept = self.accept_after.filter(|_| accepting);
+            let next = [self.engine.next_deadline(), self.stop_by, accept];
+            let next = next.into_iter().flatten().min();
+            next.map(|at| Duration::from_millis(at.since(self.now())))
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    // ---- 1: accept -----------------------------------------------------------------------------
+
+    fn note_listeners(&mut self, events: &Events) {
+        for event in events {
+            let place = LISTENER_FIRST.wrapping_sub(event.token().0);
+            if let Some(listener) = self.listeners.get_mut(place) {
+                listener.pending = true;
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        if self.accept_after.is_some_and(|after| self.now() < after) {
+            return;
+        }
+        self.accept_after = None;
+        let mut budget = self.accept_budget;
+        for i in 0..self.listeners.len() {
+            while budget > 0 && self.listeners[i].pending {
+                budget -= 1;
+                match self.listeners[i].listener.accept() {
+                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::WouldBlock => self.listeners[i].pending = false,
+                        // The client gave up before we came, or a signal: the next one.
+                        io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+                        // Out of descriptors or memory. The edge is spent, so it is on us to try
+                        // again, but not at once: that would spin.
+                        _ => {
+                            warn!("accept_failed error=\"{error}\" retry_ms={ACCEPT_RETRY_MS}");
+                            self.accept_after = Some(self.now().after(ACCEPT_RETRY_MS));
+                            return;
+                        }
+                    },
+                }
+            }
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let Some(id) = self.engine.accept(peer) else {
+            warn!("dropped peer={peer} reason=\"too many connections, no place for a 503\"");
+            return;
+        };
+        match Transport::new(stream, self.poll.registry(), Token(id.index())) {
+            Ok(transport) => {
+                if self.sockets.len() <= id.index() {
+                    self.sockets.resize_with(id.index() + 1, || None);
+                }
+                self.sockets[id.index()] = Some(Socket { id, transport, finishing: false });
+            }
+            Err(error) => {
+                debug!("register_failed conn={id} error=\"{error}\"");
+                self.engine.reset(id);
+            }
+        }
+    }
+
+    // ---- 2: read and deliver -------------------------------------------------------------------
+
+    fn read(&mut self, events: &Events) {
+        let mut resumed = Vec::new();
+        self.engine.take_resumed(&mut resumed);
+        let ready = std::mem::take(&mut self.ready);
+        for event in events {
+            self.serve(event);
+        }
+        for id in ready {
+            self.read_socket(id);
+        }
+        for id in resumed {
+            if self.engine.resume(id) == Flow::Read {
+                self.read_socket(id);
+            }
+        }
+    }
+
+    fn serve(&mut self, event: &Event) {
+        // A socket is released only at the end of a tick, when all events of its batch are
+        // handled, and a closed descriptor gives no further ones: the place names the connection.
+        let Some(Some(socket)) = self.sockets.get_mut(event.token().0) else { return };
+        let id = socket.id;
+        socket.finishing |= event.is_read_closed() || event.is_error();
+        let finishing = socket.finishing;
+        if event.is_writable() {
+            self.engine.writable(id);
+        }
+        if event.is_readable() || finishing {
+            self.read_socket(id);
+        }
+    }
+
+    /// Reads until the socket is empty, the connection pauses, or the budget is used up.
+    fn read_socket(&mut self, id: ConnId) {
+        // A paused connection is not read; when it resumes it is read without an edge.
+        if self.engine.flow(id) != Flow::Read {
+            return;
+        }
+        let mut budget = self.read_budget;
+        loop {
+            let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
+            if socket.id != id {
+                return;
+            }
+            match socket.transport.read(&mut self.buffer) {
+                Io::Moved(0) => return self.engine.end_of_input(id),
+                Io::Moved(read) => {
+                    let emptied = read < self.buffer.len() && !socket.finishing;
+                    match self.engine.receive(id, &mut self.buffer[..read]) {
+                        Flow::Read if emptied => return,
+                        Flow::Read => {}
+                        // What is left in the socket is read when the engine resumes.
+                        Flow::Paused | Flow::Gone => return,
+                    }
+                    budget = budget.saturating_sub(read);
+                    if budget == 0 {
+                        // The others first; no edge will come for what is left.
+                        self.ready.push(id);
+                        return;
+                    }
+                }
+                Io::Blocked => return,
+                Io::Broken(error) => {
+                    debug!("read_failed conn={id} error=\"{error}\"");
+                    return self.engine.reset(id);
+                }
+            }
+        }
+    }
+
+    // ---- 3: inject -----------------------------------------------------------------------------
+
+    fn run_calls(&mut self) {
+        // As many as there may be waiting, so that a busy thread cannot keep the loop here.
+        for _ in 0..super::CALLS_MAX {
+            match self.calls.try_recv() {
+                Ok(Call::Run(call)) => self.engine.inject(call),
+                Ok(Call::Stop) => self.stop(),
+                Err(_) => return,
+            }
+        }
+        // The waker's edge is spent.
+    }
+
+    fn take_signals(&mut self, events: &Events) {
+        if !events.iter().any(|event| event.token() == SIGNALS) {
+            return;
+        }
+        let Some(signals) = &mut self.signals else { return };
+        let caught: Vec<i32> = signals.pending().collect();
+        for signal in caught {
+            if self.stop_by.is_some() {
+                warn!("signal={signal} second=true exiting now");
+                std::process::exit(128 + signal);
+            }
+            info!("signal={signal} stopping connections={}", self.engine.connections());
+            self.stop();
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.stop_by.is_none() {
+            self.stop_by = Some(self.now().after(self.stop_timeout_ms));
+            self.listeners.clear();
+            self.engine.shut_down();
+        }
+    }
+
+    // ---- 6 and 7: flush, reap ------------------------------------------------------------------
+
+    fn flush(&mut self) {
+        while let Some(id) = self.engine.next_dirty() {
+            let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { continue };
+            let Some(outbox) = self.engine.output(id) else { continue };
+            if outbox.is_empty() {
+                self.engine.wrote(id, 0, 0);
+                continue;
+            }
+            match socket.transport.write(outbox) {
+                (Io::Moved(written), offered) => self.engine.wrote(id, written, offered),
+                (Io::Blocked, offered) => self.engine.wrote(id, 0, offered),
+                (Io::Broken(error), _) => {
+                    debug!("write_failed conn={id} error=\"{error}\"");
+                    self.engine.reset(id);
+                }
+            }
+        }
+    }
+
+    fn reap(&mut self, actions: &mut Vec<Action>) {
+        self.engine.reap(actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Shutdown(id) => {
+                    if let Some(Some(socket)) = self.sockets.get(id.index())
+                        && socket.id == id
+                    {
+                        socket.transport.shut_down();
+                    }
+                }
+                Action::Release(id) => {
+                    if let Some(place) = self.sockets.get_mut(id.index()) {
+                        *place = None;
+                        // There is a descriptor again.
+                        self.accept_after = None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<H: Handler> fmt::Debug for Reactor<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+pub(super) const WAKER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+/// Listeners count down from here, connections count up from 0.
+const LISTENER_FIRST: usize = usize::MAX - 2;
+
+/// Events per `epoll_wait`.
+const EVENTS_MAX: usize = 1024;
+
+/// How long `accept` rests when the machine has no descriptor or memory for it.
+const ACCEPT_RETRY_MS: u64 = 100;

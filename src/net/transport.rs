@@ -1,0 +1,79 @@
+//! One connected socket, whatever its kind.
+//!
+//! Today that is TCP. TLS and Unix sockets come in here and nowhere else.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::outbox::Outbox;
+
+/// A connected, non-blocking socket.
+#[derive(Debug)]
+pub(super) struct Transport(TcpStream);
+
+/// What one system call came to.
+pub(super) enum Io {
+    /// So many bytes were moved.
+    Moved(usize),
+    /// The socket has nothing, or takes nothing, for now.
+    Blocked,
+    /// The socket is broken.
+    Broken(io::Error),
+}
+
+impl Transport {
+    /// Takes over an accepted socket: registered once, for everything, and never again.
+    pub fn new(mut stream: TcpStream, registry: &Registry, token: Token) -> io::Result<Transport> {
+        // A message is complete when it is written: there is nothing to wait for.
+        stream.set_nodelay(true)?;
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Transport(stream))
+    }
+
+    /// One `read`. `Moved(0)` is the peer's FIN.
+    pub fn read(&mut self, buffer: &mut [u8]) -> Io {
+        loop {
+            match self.0.read(buffer) {
+                Ok(read) => return Io::Moved(read),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Io::Blocked,
+                Err(error) => return Io::Broken(error),
+            }
+        }
+    }
+
+    /// One `write` or `writev` of what an outbox has; also says how many bytes were offered.
+    pub fn write(&mut self, outbox: &Outbox) -> (Io, usize) {
+        loop {
+            let (written, offered) = if outbox.is_contiguous() {
+                let bytes = outbox.front();
+                (self.0.write(bytes), bytes.len())
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+                let filled = outbox.io_slices(&mut slices);
+                let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
+                // Rust's runtime ignores SIGPIPE, which `writev` cannot suppress by a flag.
+                (self.0.write_vectored(&slices[..filled]), offered)
+            };
+            match written {
+                Ok(written) => return (Io::Moved(written), offered),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return (Io::Blocked, offered);
+                }
+                Err(error) => return (Io::Broken(error), offered),
+            }
+        }
+    }
+
+    /// Sends FIN. The socket may be broken already; then there is nothing to do.
+    pub fn shut_down(&self) {
+        let _ = self.0.shutdown(Shutdown::Write);
+    }
+}
+
+/// Slices per `writev`.
+const SLICES_MAX: usize = 64;

@@ -1,0 +1,373 @@
+//! The send queue of one connection.
+//!
+//! Sending never writes to a socket: it appends to the outbox of the destination, and once per tick
+//! the event loop writes each outbox that has something, in one system call ([`Outbox::io_slices`],
+//! then [`Outbox::advance`] by what the kernel took). Whatever order messages were queued in is the
+//! order in which they leave.
+//!
+//! ```text
+//!            sent                     queue.len
+//!        |--------->|<------------------------------------------->|
+//!        +---------------------+----------------------+-----------+
+//! chunks | Own: small frames,  | Shared: one frame of | Own ...   |
+//!        | one after the other | a broadcast, by Rc   |           |
+//!        +---------------------+----------------------+-----------+
+//!        ^ front                                            back ^
+//! ```
+//!
+//! An idle outbox is one null pointer: its queue goes back to the event loop's [`Pool`] when the
+//! last byte is written, so ten thousand silent connections own no buffer at all.
+//!
+//! What this module does not know: frames, sockets, and whether it is full. The water marks are
+//! rules of the engine, which compares [`Outbox::len`] with them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::rc::Rc;
+
+/// One encoded frame, header included, that many outboxes refer to without copying it.
+///
+/// Made once for a broadcast; cloning it costs one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(Rc<[u8]>);
+
+impl Frame {
+    /// Takes the bytes of a whole encoded frame: the one allocation of a broadcast.
+    pub fn new(encoded: &[u8]) -> Frame {
+        Frame(Rc::from(encoded))
+    }
+
+    /// The encoded frame: header and payload.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The send queue of one connection; see the [module](self).
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: Option<Box<Queue>>,
+}
+
+impl Outbox {
+    /// An empty outbox, which owns no memory.
+    pub fn new() -> Outbox {
+        Outbox::default()
+    }
+
+    /// Bytes queued and not yet written.
+    pub fn len(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len)
+    }
+
+    /// Whether everything has been written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends bytes by copying them.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let queue = self.queue.get_or_insert_default();
+        queue.len += bytes.len();
+        queue.own(bytes.len()).extend_from_slice(bytes);
+    }
+
+    /// Appends `len` bytes that `write` must append to the vector it is given, so that a payload
+    /// can be built in place (a client masks while it copies).
+    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let queue = self.queue.get_or_insert_default();
+        let own = queue.own(len);
+        let before = own.len();
+        write(own);
+        queue.len += own.len() - before;
+    }
+
+    /// Appends a shared frame: by reference from [`SHARE_MIN_BYTES`] on, else by copying.
+    #[inline]
+    pub fn push_frame(&mut self, frame: &Frame) {
+        if frame.0.len() < SHARE_MIN_BYTES {
+            return self.push(&frame.0);
+        }
+        let queue = self.queue.get_or_insert_default();
+        queue.len += frame.0.len();
+        queue.drop_empty_back();
+        queue.chunks.push_back(Chunk::Shared(frame.clone()));
+    }
+
+    /// Fills `slices` with what to write next and returns how many were filled.
+    pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let Some(queue) = &self.queue else { return 0 };
+        let mut skip = queue.sent;
+        let mut filled = 0;
+        for (slot, chunk) in slices.iter_mut().zip(&queue.chunks) {
+            *slot = IoSlice::new(&chunk.bytes()[skip..]);
+            skip = 0;
+            filled += 1;
+        }
+        filled
+    }
+
+    /// The first contiguous run of bytes to write: what a single `write` can take.
+    pub fn front(&self) -> &[u8] {
+        match &self.queue {
+            Some(queue) if queue.len > 0 => &queue.chunks[0].bytes()[queue.sent..],
+            _ => &[],
+        }
+    }
+
+    /// Whether [`front`](Outbox::front) is all there is, so that a plain `write` will do.
+    pub fn is_contiguous(&self) -> bool {
+        self.queue.as_ref().is_none_or(|queue| queue.chunks.len() <= 1)
+    }
+
+    /// Forgets the first `written` bytes, which the kernel has taken.
+    ///
+    /// # Panics
+    ///
+    /// If `written` is more than [`len`](Outbox::len): the caller's bug, never the peer's.
+    pub fn advance(&mut self, written: usize) {
+        let Some(queue) = &mut self.queue else {
+            assert!(written == 0, "invariant: nothing was queued, so nothing was written");
+            return;
+        };
+        assert!(written <= queue.len, "invariant: written <= queued");
+        queue.len -= written;
+        queue.sent += written;
+        if queue.len == 0 {
+            queue.reset();
+            return;
+        }
+        while let Some(front) = queue.chunks.front() {
+            let len = front.bytes().len();
+            if queue.sent < len {
+                break;
+            }
+            queue.sent -= len;
+            queue.chunks.pop_front();
+        }
+    }
+
+    /// Drops everything queued.
+    pub fn clear(&mut self) {
+        self.queue = None;
+    }
+
+    /// Takes a queue from the pool, if this outbox has none; call it before pushing.
+    #[inline]
+    pub fn lend(&mut self, pool: &mut Pool) {
+        if self.queue.is_none() {
+            self.queue = pool.queues.pop();
+        }
+    }
+
+    /// Gives the queue back to the pool, if the outbox is empty; call it after a flush.
+    #[inline]
+    pub fn give_back(&mut self, pool: &mut Pool) {
+        if self.is_empty()
+            && let Some(queue) = self.queue.take()
+            && pool.queues.len() < pool.max
+        {
+            pool.queues.push(queue);
+        }
+    }
+}
+
+/// Queues that no connection uses at the moment, so that a message costs no allocation.
+#[derive(Debug)]
+pub struct Pool {
+    // Boxed, because a queue moves between the pool and an outbox as one pointer.
+    #[allow(clippy::vec_box)]
+    queues: Vec<Box<Queue>>,
+    max: usize,
+}
+
+impl Pool {
+    /// A pool that keeps at most `max` idle queues, of at most [`KEEP_MAX_BYTES`] each.
+    pub fn new(max: usize) -> Pool {
+        Pool { queues: Vec::new(), max }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are written already.
+    /// Invariant: `sent < chunks[0].len()`, or 0 if there is no chunk.
+    sent: usize,
+    /// Bytes in all chunks, less `sent`.
+    len: usize,
+}
+
+impl Queue {
+    /// The vector to append `len` more bytes to: the last chunk if it is ours and has not grown
+    /// large, so that appending never moves more than [`CHUNK_MAX_BYTES`].
+    #[inline]
+    fn own(&mut self, len: usize) -> &mut Vec<u8> {
+        let fits = match self.chunks.back() {
+            Some(Chunk::Own(bytes)) => {
+                bytes.is_empty() || bytes.len() + len <= CHUNK_MAX_BYTES.max(bytes.capacity())
+            }
+            _ => false,
+        };
+        if !fits {
+            self.chunks.push_back(Chunk::Own(Vec::with_capacity(len)));
+        }
+        match self.chunks.back_mut() {
+            Some(Chunk::Own(bytes)) => bytes,
+            _ => unreachable!("invariant: the last chunk is ours, it was just looked at or pushed"),
+        }
+    }
+
+    fn drop_empty_back(&mut self) {
+        if matches!(self.chunks.back(), Some(Chunk::Own(bytes)) if bytes.is_empty()) {
+            self.chunks.pop_back();
+        }
+    }
+
+    /// Empties the queue but keeps one small vector, so that the next message finds room.
+    fn reset(&mut self) {
+        self.sent = 0;
+        self.len = 0;
+        let keep = match self.chunks.pop_front() {
+            Some(Chunk::Own(bytes)) if bytes.capacity() <= KEEP_MAX_BYTES => Some(bytes),
+            _ => None,
+        };
+        self.chunks.clear();
+        if self.chunks.capacity() > KEEP_MAX_CHUNKS {
+            self.chunks.shrink_to(KEEP_MAX_CHUNKS);
+        }
+        if let Some(mut bytes) = keep {
+            bytes.clear();
+            self.chunks.push_back(Chunk::Own(bytes));
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Own(Vec<u8>),
+    Shared(Frame),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Own(bytes) => bytes,
+            Chunk::Shared(frame) => frame.as_bytes(),
+        }
+    }
+}
+
+/// A shared frame shorter than this is copied: below it, a copy is cheaper than one more slice in
+/// the `writev` (see the `outbox` bench).
+pub const SHARE_MIN_BYTES: usize = 4096;
+
+/// A chunk of copied bytes grows to this, then another is begun.
+pub const CHUNK_MAX_BYTES: usize = 64 * 1024;
+
+/// The largest buffer that an idle queue keeps.
+pub const KEEP_MAX_BYTES: usize = 64 * 1024;
+
+const KEEP_MAX_CHUNKS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while !outbox.is_empty() {
+            let mut slices = [IoSlice::new(&[]); 3];
+            let filled = outbox.io_slices(&mut slices);
+            let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
+            let n = bytes.len().min(step);
+            assert!(n > 0, "a queue with bytes offers bytes");
+            all.extend_from_slice(&bytes[..n]);
+            outbox.advance(n);
+        }
+        all
+    }
+
+    fn big(byte: u8) -> Frame {
+        Frame::new(&vec![byte; SHARE_MIN_BYTES + 5])
+    }
+
+    #[test]
+    fn bytes_leave_in_the_order_they_were_queued_whatever_the_write_takes() {
+        let mut wanted = Vec::new();
+        for step in [1, 2, 7, 4096, 5000, 1 << 20] {
+            let mut outbox = Outbox::new();
+            wanted.clear();
+            for i in 0..5u8 {
+                outbox.push(&[i; 300]);
+                wanted.extend_from_slice(&[i; 300]);
+                outbox.push_frame(&big(100 + i));
+                wanted.extend_from_slice(big(100 + i).as_bytes());
+                outbox.push_frame(&Frame::new(b"small"));
+                wanted.extend_from_slice(b"small");
+            }
+            outbox.push(&vec![9; CHUNK_MAX_BYTES + 1]);
+            wanted.extend_from_slice(&vec![9; CHUNK_MAX_BYTES + 1]);
+            assert_eq!(outbox.len(), wanted.len());
+            assert_eq!(drain(&mut outbox, step), wanted, "writes of {step} bytes");
+        }
+    }
+
+    #[test]
+    fn an_idle_outbox_is_one_pointer_and_gives_its_queue_back() {
+        assert_eq!(size_of::<Outbox>(), size_of::<usize>());
+        let mut pool = Pool::new(1);
+        let mut outbox = Outbox::new();
+        outbox.push(b"hello");
+        outbox.give_back(&mut pool);
+        assert_eq!(outbox.len(), 5, "a queue with bytes in it stays");
+        outbox.advance(5);
+        outbox.give_back(&mut pool);
+        assert!(outbox.queue.is_none());
+        assert_eq!(pool.queues.len(), 1);
+        outbox.lend(&mut pool);
+        outbox.push(b"again");
+        assert_eq!(outbox.front(), b"again");
+        assert!(outbox.is_contiguous());
+    }
+
+    #[test]
+    fn a_large_buffer_is_not_kept_by_an_idle_queue() {
+        let mut pool = Pool::new(4);
+        let mut outbox = Outbox::new();
+        outbox.push(&vec![0; KEEP_MAX_BYTES * 4]);
+        drain(&mut outbox, usize::MAX);
+        outbox.give_back(&mut pool);
+        outbox.lend(&mut pool);
+        let kept: usize = outbox.queue.iter().flat_map(|q| &q.chunks).map(chunk_capacity).sum();
+        assert!(kept <= KEEP_MAX_BYTES, "{kept} bytes kept");
+    }
+
+    #[test]
+    fn the_pool_keeps_no_more_than_it_was_told() {
+        let mut pool = Pool::new(2);
+        let mut outboxes: Vec<Outbox> = (0..5).map(|_| Outbox::new()).collect();
+        for outbox in &mut outboxes {
+            outbox.push(b"x");
+            outbox.advance(1);
+            outbox.give_back(&mut pool);
+        }
+        assert_eq!(pool.queues.len(), 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "written <= queued")]
+    fn writing_more_than_was_queued_is_our_bug() {
+        let mut outbox = Outbox::new();
+        outbox.push(b"abc");
+        outbox.advance(4);
+    }
+
+    fn chunk_capacity(chunk: &Chunk) -> usize {
+        match chunk {
+            Chunk::Own(bytes) => bytes.capacity(),
+            Chunk::Shared(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! The state machine of one connection, from the end of the opening handshake to its own end.
+//!
+//! RFC 6455 §7: the life of a connection, as this file sees it.
+//!
+//! ```text
+//!            we send Close               the peer's Close
+//!   Open ------------------> Closing --------------------> Ended
+//!     |                                                      ^
+//!     +-- the peer's Close (answered with ours) -------------+
+//!     +-- the peer breaks a rule (Close with the rule's code)+
+//! ```
+//!
+//! Once `Ended`, nothing that arrives is looked at any more: ignoring is a state, not a condition.
+//!
+//! A frame, as it is consumed. Everything that can be judged by its header is judged before a byte
+//! of payload is kept:
+//!
+//! ```text
+//!   81 85 37 fa 21 3d 7f 9f 4d 51 58
+//!   |  |  +--key----+ +--payload---+---- whole in the input: unmasked there, borrowed from there
+//!   |  +-- mask bit right for our role? length minimal, within the limits?
+//!   +----- reserved bits? known opcode? does it fit the fragments before it?
+//! ```
+//!
+//! What this module does not know: sockets, users, clocks, and what the messages mean.
+
+use std::borrow::Cow;
+
+use super::endpoint::{Endpoint, Role};
+use super::message::{Assembled, Message, MessageKind};
+use crate::outbox::Outbox;
+use crate::wire::utf8::validate;
+use crate::wire::{
+    CloseCode, ClosePayload, FrameHeader, MaskingKey, Opcode, Parsed, ProtocolError,
+};
+
+/// Bytes from the peer that are not consumed yet. They are unmasked in place.
+#[derive(Debug)]
+pub struct Input<'b>(&'b mut [u8]);
+
+impl<'b> Input<'b> {
+    /// Wraps what one read returned.
+    pub fn new(bytes: &'b mut [u8]) -> Input<'b> {
+        Input(bytes)
+    }
+
+    /// Bytes left.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether all is consumed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes all that is left.
+    pub fn take_all(&mut self) -> &'b mut [u8] {
+        std::mem::take(&mut self.0)
+    }
+
+    #[inline]
+    fn take(&mut self, len: usize) -> &'b mut [u8] {
+        let (taken, rest) = std::mem::take(&mut self.0).split_at_mut(len);
+        self.0 = rest;
+        taken
+    }
+
+    /// Takes what is there of `len` bytes.
+    fn take_up_to(&mut self, len: u64) -> &'b mut [u8] {
+        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.0.len());
+        self.take(len)
+    }
+}
+
+/// What [`Connection::advance`] came to.
+#[derive(Debug)]
+#[must_use]
+pub enum Step<'b> {
+    /// The input is used up; the rest of what it began must arrive first.
+    NeedInput,
+    /// A message that lay whole in the input.
+    Message(Message<'b>),
+    /// A message that was cut by reads or into fragments.
+    Assembled(Assembled),
+    /// A Ping; the Pong is queued already.
+    Ping(Cow<'b, [u8]>),
+    /// A Pong, asked for or not.
+    Pong(Cow<'b, [u8]>),
+    /// The peer's Close ([`CloseCode::NO_STATUS`] if it carried none). The answer, if one was due,
+    /// is queued; flush it, then end the TCP connection.
+    Closed {
+        /// The close code as received.
+        code: CloseCode,
+        /// The close reason as received, at most 123 bytes.
+        reason: Cow<'b, str>,
+    },
+    /// The peer broke a rule. The Close that says so is queued; flush it, then end the TCP
+    /// connection (RFC 6455 §7.1.7, "fail the WebSocket connection").
+    Failed(ProtocolError),
+}
+
+/// Where a connection stands in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Messages flow both ways.
+    #[default]
+    Open,
+    /// We have sent Close and wait for the peer's.
+    Closing,
+    /// Nothing is read or sent any more.
+    Ended,
+}
+
+/// The state machine of one connection; see the [module](self).
+#[derive(Debug, Default)]
+pub struct Connection {
+    state: State,
+    /// A header that the end of a read cut: its first `spill_len` bytes.
+    spill_len: u8,
+    spill: [u8; FrameHeader::LEN_MAX],
+    /// The frame whose payload the end of a read cut.
+    frame: Option<CutFrame>,
+    /// Frames of the message in progress, the first one included.
+    frames: u64,
+    /// What is collected of cut frames and fragmented messages; none between whole messages.
+    cut: Option<Box<Cut>>,
+}
+
+/// A frame of which some payload is still to come.
+#[derive(Clone, Copy, Debug)]
+struct CutFrame {
+    opcode: Opcode,
+    fin: bool,
+    key: Option<MaskingKey>,
+    payload_len: u64,
+    /// Payload bytes consumed. Invariant: `done < payload_len`.
+    done: u64,
+}
+
+#[derive(Debug, Default)]
+struct Cut {
+    /// The data message in progress.
+    message: Option<Assembled>,
+    /// The control frame in progress, which may stand between its fragments.
+    control: Vec<u8>,
+}
+
+impl Connection {
+    /// A connection that has just been opened.
+    pub fn new() -> Connection {
+        Connection::default()
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Bytes of the message in progress that are kept here.
+    #[inline]
+    pub fn collected(&self) -> usize {
+        self.message_in_progress().map_or(0, Assembled::len)
+    }
+
+    /// Consumes input up to the next event, and queues what the protocol answers by itself.
+    ///
+    /// Call it until it returns [`Step::NeedInput`]: then all of `input` is consumed.
+    pub fn advance<'b>(
+        &mut self,
+        endpoint: &Endpoint,
+        input: &mut Input<'b>,
+        out: &mut Outbox,
+    ) -> Step<'b> {
+        match self.try_advance(endpoint, input, out) {
+            Ok(step) => step,
+            Err(error) => {
+                self.fail(endpoint, error, out);
+                Step::Failed(error)
+            }
+        }
+    }
+
+    /// Queues a message; `false` if a Close was sent already, after which RFC 6455 §5.5.1 allows
+    /// no more data frames.
+    #[inline]
+    pub fn send(&self, endpoint: &Endpoint, message: Message<'_>, out: &mut Outbox) -> bool {
+        self.send_parts(endpoint, message.kind(), &[message.as_bytes()], out)
+    }
+
+    /// Queues one message whose payload is `parts` in a row; text parts must be UTF-8 together.
+    #[inline]
+    pub fn send_parts(
+        &self,
+        endpoint: &Endpoint,
+        kind: MessageKind,
+        parts: &[&[u8]],
+        out: &mut Outbox,
+    ) -> bool {
+        let open = self.state == State::Open;
+        if open {
+            endpoint.write_frame(opcode(kind), parts, out);
+        }
+        open
+    }
+
+    /// Queues a Ping with at most 125 bytes of payload (more are cut off).
+    pub fn ping(&self, endpoint: &Endpoint, payload: &[u8], out: &mut Outbox) {
+        if self.state == State::Open {
+            let len = payload.len().min(CONTROL_MAX_BYTES);
+            endpoint.write_frame(Opcode::Ping, &[&payload[..len]], out);
+        }
+    }
+
+    /// Begins the closing handshake (RFC 6455 §7.1.2): queues Close and waits for the peer's.
+    /// Without effect if one was sent before.
+    pub fn close(&mut self, endpoint: &Endpoint, code: CloseCode, reason: &str, out: &mut Outbox) {
+        if self.state == State::Open {
+            write_close(endpoint, code, reason, out);
+            self.state = State::Closing;
+        }
+    }
+
+    /// Fails the connection with a code of our own choice: queues Close, and looks at nothing that
+    /// arrives from now on.
+    pub fn abort(&mut self, endpoint: &Endpoint, code: CloseCode, reason: &str, out: &mut Outbox) {
+        if self.state == State::Open {
+            write_close(endpoint, code, reason, out);
+        }
+        self.end();
+    }
+
+    fn fail(&mut self, endpoint: &Endpoint, error: ProtocolError, out: &mut Outbox) {
+        self.abort(endpoint, error.close_code(), &error.to_string(), out);
+    }
+
+    fn end(&mut self) {
+        self.state = State::Ended;
+        self.frame = None;
+        self.cut = None;
+        self.spill_len = 0;
+    }
+
+    fn try_advance<'b>(
+        &mut self,
+        endpoint: &Endpoint,
+        input: &mut Input<'b>,
+        out: &mut Outbox,
+    ) -> Result<Step<'b>, ProtocolError> {
+        loop {
+            if self.state == State::Ended {
+                input.take_all();
+                return Ok(Step::NeedInput);
+            }
+            if let Some(frame) = self.frame {
+                if input.is_empty() {
+                    return Ok(Step::NeedInput);
+                }
+                if let Some(step) = self.continue_payload(endpoint, frame, input, out)? {
+                    return Ok(step);
+                }
+                continue;
+            }
+            let Some(header) = self.next_header(input)? else { return Ok(Step::NeedInput) };
+            self.judge(endpoint, &header)?;
+            let step = if header.payload_len <= input.len() as u64 {
+                let payload = input.take(header.payload_len as usize);
+                if let Some(key) = header.masking_key {
+                    key.apply(payload);
+                }
+                self.whole_frame(endpoint, &header, payload, out)?
+            } else {
+                self.begin_payload(&header);
+                None
+            };
+            if let Some(step) = step {
+                return Ok(step);
+            }
+        }
+    }
+
+    /// The next frame's header, whether it lies in the input or was cut; `None` if more is needed.
+    #[inline]
+    fn next_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
+        if self.spill_len == 0 {
+            return match FrameHeader::parse(input.0)? {
+                Parsed::Complete { value, len } => {
+                    input.take(len);
+                    Ok(Some(value))
+                }
+                Parsed::Partial => {
+                    let rest = input.take_all();
+                    self.spill[..rest.len()].copy_from_slice(rest);
+                    self.spill_len = rest.len() as u8;
+                    Ok(None)
+                }
+            };
+        }
+        self.next_cut_header(input)
+    }
+
+    #[cold]
+    fn next_cut_header(
+        &mut self,
+        input: &mut Input<'_>,
+    ) -> Result<Option<FrameHeader>, ProtocolError> {
+        while !input.is_empty() {
+            self.spill[usize::from(self.spill_len)] = input.take(1)[0];
+            self.spill_len += 1;
+            let bytes = &self.spill[..usize::from(self.spill_len)];
+            if let Parsed::Complete { value, .. } = FrameHeader::parse(bytes)? {
+                self.spill_len = 0;
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges a frame by its header, before any payload is kept.
+    #[inline]
+    fn judge(&mut self, endpoint: &Endpoint, header: &FrameHeader) -> Result<(), ProtocolError> {
+        // RFC 6455 §5.1: a server MUST close the connection upon receiving a frame that is not
+        // masked; a client MUST close it upon receiving one that is.
+        match (endpoint.role(), header.masking_key) {
+            (Role::Server, None) => return Err(ProtocolError::MaskRequired),
+            (Role::Client, Some(_)) => return Err(ProtocolError::MaskForbidden),
+            _ => {}
+        }
+        // RFC 6455 §5.2: reserved bits MUST be 0 unless an extension is negotiated.
+        if !header.rsv.is_none() {
+            return Err(ProtocolError::ReservedBits);
+        }
+        if header.opcode.is_control() {
+            // Their length and FIN were judged with the header itself.
+            return Ok(());
+        }
+        let collected = self.message_in_progress().map(Assembled::len);
+        // RFC 6455 §5.4: a continuation needs something to continue, and the fragments of one
+        // message may not be interleaved with those of another.
+        let collected = match (header.opcode, collected) {
+            (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Continuation, Some(collected)) => collected as u64,
+            (_, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
+            (_, None) => {
+                self.frames = 0;
+                0
+            }
+        };
+        // Compared with what is left, so that no sum can overflow.
+        if header.payload_len > endpoint.message_max_bytes.saturating_sub(collected) {
+            return Err(ProtocolError::MessageTooBig);
+        }
+        self.frames += 1;
+        if self.frames > endpoint.message_frames_max {
+            return Err(ProtocolError::TooManyFrames);
+        }
+        Ok(())
+    }
+
+    /// A frame whose payload is complete, unmasked and in the input.
+    #[inline]
+    fn whole_frame<'b>(
+        &mut self,
+        endpoint: &Endpoint,
+        header: &FrameHeader,
+        payload: &'b [u8],
+        out: &mut Outbox,
+    ) -> Result<Option<Step<'b>>, ProtocolError> {
+        match header.opcode {
+            Opcode::Text if header.fin => {
+                // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
+                let text = validate(payload).map_err(|_| ProtocolError::TextNotUtf8)?;
+                Ok(Some(Step::Message(Message::Text(text))))
+            }
+            Opcode::Binary if header.fin => Ok(Some(Step::Message(Message::Binary(payload)))),
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                self.collect(header.opcode, payload, 0)?;
+                self.end_of_data_frame(header.fin)
+            }
+            Opcode::Close | Opcode::Ping | Opcode::Pong => {
+                self.control(endpoint, header.opcode, Cow::Borrowed(payload), out).map(Some)
+            }
+        }
+    }
+
+    /// A frame whose payload is not complete in the input: from here on it is collected.
+    fn begin_payload(&mut self, header: &FrameHeader) {
+        self.frame = Some(CutFrame {
+            opcode: header.opcode,
+            fin: header.fin,
+            key: header.masking_key,
+            payload_len: header.payload_len,
+            done: 0,
+        });
+    }
+
+    fn continue_payload<'b>(
+        &mut self,
+        endpoint: &Endpoint,
+        mut frame: CutFrame,
+        input: &mut Input<'b>,
+        out: &mut Outbox,
+    ) -> Result<Option<Step<'b>>, ProtocolError> {
+        let piece = input.take_up_to(frame.payload_len - frame.done);
+        if let Some(key) = frame.key {
+            key.apply_at(frame.done, piece);
+        }
+        frame.done += piece.len() as u64;
+        let complete = frame.done == frame.payload_len;
+        self.frame = (!complete).then_some(frame);
+
+        if frame.opcode.is_control() {
+            let control = &mut self.cut.get_or_insert_default().control;
+            control.extend_from_slice(piece);
+            if !complete {
+                return Ok(None);
+            }
+            let payload = std::mem::take(control);
+            self.drop_empty_cut();
+            return self.control(endpoint, frame.opcode, Cow::Owned(payload), out).map(Some);
+        }
+        self.collect(frame.opcode, piece, frame.payload_len - frame.done)?;
+        if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
+    }
+
+    /// Appends payload to the message in progress, beginning one if there is none.
+    fn collect(&mut self, opcode: Opcode, piece: &[u8], rest: u64) -> Result<(), ProtocolError> {
+        let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
+        let cut = self.cut.get_or_insert_default();
+        let message = cut.message.get_or_insert_with(|| Assembled::new(kind));
+        // RFC 6455 §8.1, at the first octet that makes it invalid: this also sees the payload of a
+        // frame that is not complete yet.
+        message.push(piece, rest).map_err(|_| ProtocolError::TextNotUtf8)
+    }
+
+    fn end_of_data_frame<'b>(&mut self, fin: bool) -> Result<Option<Step<'b>>, ProtocolError> {
+        if !fin {
+            return Ok(None);
+        }
+        let message = self.cut.as_mut().and_then(|cut| cut.message.take());
+        let message = message.expect("invariant: collect() was called for this frame");
+        message.finish().map_err(|_| ProtocolError::TextNotUtf8)?;
+        self.drop_empty_cut();
+        Ok(Some(Step::Assembled(message)))
+    }
+
+    fn control<'b>(
+        &mut self,
+        endpoint: &Endpoint,
+        opcode: Opcode,
+        payload: Cow<'b, [u8]>,
+        out: &mut Outbox,
+    ) -> Result<Step<'b>, ProtocolError> {
+        match opcode {
+            Opcode::Ping => {
+                // RFC 6455 §5.5.2: a Pong with the same payload, unless a Close was sent or
+                // received. Deviation from §5.5.3: every Ping is answered, in order; memory stays
+                // bounded because a connection that does not read is not read either.
+                if self.state == State::Open {
+                    endpoint.write_frame(Opcode::Pong, &[&payload], out);
+                }
+                Ok(Step::Ping(payload))
+            }
+            Opcode::Pong => Ok(Step::Pong(payload)),
+            _ => self.closed(endpoint, payload, out),
+        }
+    }
+
+    /// RFC 6455 §5.5.1: the peer's Close is answered with its own code, unless ours was first.
+    fn closed<'b>(
+        &mut self,
+        endpoint: &Endpoint,
+        payload: Cow<'b, [u8]>,
+        out: &mut Outbox,
+    ) -> Result<Step<'b>, ProtocolError> {
+        let code = ClosePayload::parse(&payload)?.map(|close| close.code);
+        if self.state == State::Open {
+            match code {
+                Some(code) => write_close(endpoint, code, "", out),
+                None => {
+                    endpoint.write_frame(Opcode::Close, &[], out);
+                }
+            }
+        }
+        self.end();
+        let reason = match payload {
+            Cow::Borrowed(bytes) => ClosePayload::parse(bytes)?.map(|c| Cow::Borrowed(c.reason)),
+            Cow::Owned(bytes) => {
+                ClosePayload::parse(&bytes)?.map(|c| Cow::Owned(c.reason.to_owned()))
+            }
+        };
+        Ok(Step::Closed {
+            code: code.unwrap_or(CloseCode::NO_STATUS),
+            reason: reason.unwrap_or_default(),
+        })
+    }
+
+    #[inline]
+    fn message_in_progress(&self) -> Option<&Assembled> {
+        self.cut.as_ref().and_then(|cut| cut.message.as_ref())
+    }
+
+    fn drop_empty_cut(&mut self) {
+        if self.cut.as_ref().is_some_and(|cut| cut.message.is_none() && cut.control.is_empty()) {
+            self.cut = None;
+        }
+    }
+}
+
+fn write_close(endpoint: &Endpoint, code: CloseCode, reason: &str, out: &mut Outbox) {
+    let mut payload = Vec::with_capacity(CONTROL_MAX_BYTES);
+    ClosePayload { code, reason }.write(&mut payload);
+    endpoint.write_frame(Opcode::Close, &[&payload], out);
+}
+
+fn opcode(kind: MessageKind) -> Opcode {
+    match kind {
+        MessageKind::Text => Opcode::Text,
+        MessageKind::Binary => Opcode::Binary,
+    }
+}
+
+/// RFC 6455 §5.5: the longest payload of a control frame, in bytes.
+const CONTROL_MAX_BYTES: usize = 125;

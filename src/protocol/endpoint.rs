@@ -1,0 +1,111 @@
+//! What one end of a connection knows in advance: its role and its limits.
+//!
+//! RFC 6455 §5.1: a client masks every frame, a server none; each side fails the connection when
+//! the other does not keep to that. One `Endpoint` serves all connections of a server.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::outbox::Outbox;
+use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
+
+/// Which end of the connection we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Receives masked frames, sends unmasked ones.
+    Server,
+    /// Receives unmasked frames, sends masked ones.
+    Client,
+}
+
+/// One end's role and limits, shared by all its connections.
+#[derive(Debug)]
+pub struct Endpoint {
+    role: Role,
+    /// The largest message that is accepted, in bytes, inclusive.
+    pub message_max_bytes: u64,
+    /// The most frames that one message may be cut into.
+    pub message_frames_max: u64,
+    masks: MaskSource,
+}
+
+impl Endpoint {
+    /// A server's end with the limits of [`MESSAGE_MAX_BYTES`] and [`MESSAGE_FRAMES_MAX`].
+    pub fn server() -> Endpoint {
+        Endpoint::new(Role::Server)
+    }
+
+    /// A client's end with the same limits.
+    pub fn client() -> Endpoint {
+        Endpoint::new(Role::Client)
+    }
+
+    fn new(role: Role) -> Endpoint {
+        Endpoint {
+            role,
+            message_max_bytes: MESSAGE_MAX_BYTES,
+            message_frames_max: MESSAGE_FRAMES_MAX,
+            masks: MaskSource::default(),
+        }
+    }
+
+    /// Server or client.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Appends one whole frame (FIN set) whose payload is `parts` in a row, masked if we are a
+    /// client, and returns the length of the frame in bytes.
+    #[inline]
+    pub fn write_frame(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) -> usize {
+        let payload_len: usize = parts.iter().map(|part| part.len()).sum();
+        let masking_key = match self.role {
+            Role::Server => None,
+            Role::Client => Some(self.masks.next()),
+        };
+        let header = FrameHeader {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode,
+            masking_key,
+            payload_len: payload_len as u64,
+        };
+        let len = header.len() + payload_len;
+        out.push_with(len, |bytes| {
+            bytes.extend_from_slice(&header.encode());
+            let start = bytes.len();
+            for part in parts {
+                bytes.extend_from_slice(part);
+            }
+            if let Some(key) = masking_key {
+                key.apply(&mut bytes[start..]);
+            }
+        });
+        len
+    }
+}
+
+/// Masking keys that a script in a browser cannot foresee.
+///
+/// RFC 6455 §5.3: the key must come from a strong source of entropy, or else whoever chooses the
+/// payload chooses the bytes on the wire. A counter under SipHash, keyed by the operating system's
+/// randomness through the standard library, is such a source and needs no dependency.
+#[derive(Debug, Default)]
+struct MaskSource {
+    secret: RandomState,
+    counter: AtomicU64,
+}
+
+impl MaskSource {
+    fn next(&self) -> MaskingKey {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        let [a, b, c, d, ..] = self.secret.hash_one(count).to_le_bytes();
+        MaskingKey([a, b, c, d])
+    }
+}
+
+/// The default of [`Endpoint::message_max_bytes`]: 1 MiB.
+pub const MESSAGE_MAX_BYTES: u64 = 1 << 20;
+
+/// The default of [`Endpoint::message_frames_max`].
+pub const MESSAGE_FRAMES_MAX: u64 = 16_384;

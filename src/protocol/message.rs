@@ -1,0 +1,151 @@
+//! Messages, and the assembling of those that did not arrive in one piece.
+//!
+//! RFC 6455 §5.4: a message is one frame, or a first frame without FIN, continuation frames, and a
+//! last one with FIN. Control frames may stand between them:
+//!
+//! ```text
+//!   01 03 48 65 6c      Text, no FIN       "Hel"
+//!   89 00               Ping               answered at once, before the message is complete
+//!   80 02 6c 6f         Continuation, FIN  "lo"      -> the message "Hello"
+//! ```
+//!
+//! What this module does not know: frames. It is given payloads, already unmasked.
+
+use crate::wire::utf8::validate;
+use crate::wire::{InvalidUtf8, Utf8Validator};
+
+/// What a data message carries: text is UTF-8, binary is any bytes (RFC 6455 §5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MessageKind {
+    /// Opcode 0x1; the payload is valid UTF-8.
+    Text,
+    /// Opcode 0x2.
+    Binary,
+}
+
+/// A whole data message, borrowed from where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'b> {
+    /// Text, checked to be UTF-8.
+    Text(&'b str),
+    /// Binary.
+    Binary(&'b [u8]),
+}
+
+impl<'b> Message<'b> {
+    /// The payload.
+    pub fn as_bytes(&self) -> &'b [u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// Text or binary.
+    pub fn kind(&self) -> MessageKind {
+        match self {
+            Message::Text(_) => MessageKind::Text,
+            Message::Binary(_) => MessageKind::Binary,
+        }
+    }
+
+    /// Length of the payload in bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether the payload is empty, which is a message like any other.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A message that arrived in more than one piece, and so owns its bytes.
+#[derive(Debug, Default)]
+pub struct Assembled {
+    kind: Option<MessageKind>,
+    bytes: Vec<u8>,
+    utf8: Utf8Validator,
+}
+
+impl Assembled {
+    pub(super) fn new(kind: MessageKind) -> Assembled {
+        Assembled { kind: Some(kind), ..Assembled::default() }
+    }
+
+    /// Bytes collected so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends a piece that belongs to a frame of which `rest` more bytes are to come.
+    ///
+    /// Memory is taken for bytes that have arrived, not for those that a header promised: at most
+    /// as much again as is there, and never more than the frame will fill.
+    pub(super) fn push(&mut self, piece: &[u8], rest: u64) -> Result<(), InvalidUtf8> {
+        if self.kind == Some(MessageKind::Text) {
+            self.utf8.push(piece)?;
+        }
+        let needed = self.bytes.len() + piece.len();
+        if needed > self.bytes.capacity() {
+            let promised = usize::try_from(rest).unwrap_or(usize::MAX);
+            let ahead = promised.min(needed.max(RESERVE_MIN_BYTES));
+            self.bytes.reserve_exact(piece.len() + ahead);
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// RFC 6455 §8.1: text must be whole code points when the message ends.
+    pub(super) fn finish(&self) -> Result<(), InvalidUtf8> {
+        match self.kind {
+            Some(MessageKind::Text) => self.utf8.finish(),
+            _ => Ok(()),
+        }
+    }
+
+    /// The message, borrowed.
+    ///
+    /// Its text was validated piece by piece as it arrived (so that it could fail at the first bad
+    /// octet); safe Rust asks for the proof once more here, at memory speed.
+    pub fn message(&self) -> Message<'_> {
+        match self.kind {
+            Some(MessageKind::Text) => match validate(&self.bytes) {
+                Ok(text) => Message::Text(text),
+                Err(InvalidUtf8) => unreachable!("invariant: every piece and the end were checked"),
+            },
+            _ => Message::Binary(&self.bytes),
+        }
+    }
+}
+
+/// The first reservation for a message that does not fit its read.
+const RESERVE_MIN_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_taken_for_bytes_that_arrived_not_for_those_declared() {
+        let mut message = Assembled::new(MessageKind::Binary);
+        message.push(b"x", u64::MAX >> 1).unwrap();
+        assert!(message.bytes.capacity() <= 1 + RESERVE_MIN_BYTES, "{}", message.bytes.capacity());
+        let piece = vec![0; 100_000];
+        message.push(&piece, u64::MAX >> 1).unwrap();
+        assert!(message.bytes.capacity() <= 2 * (message.len() + 1) + RESERVE_MIN_BYTES);
+    }
+
+    #[test]
+    fn a_message_of_known_length_ends_in_a_buffer_of_that_length() {
+        let total = 1 << 20;
+        let mut message = Assembled::new(MessageKind::Binary);
+        let mut rest = total;
+        while rest > 0 {
+            let n = rest.min(70_000);
+            rest -= n;
+            message.push(&vec![1; n], rest as u64).unwrap();
+        }
+        assert_eq!(message.bytes.capacity(), total);
+    }
+}

@@ -6,7 +6,8 @@ mod common;
 
 use std::io::Write;
 use std::net::Shutdown;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::client::{Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status};
 use common::process::{Process, command, eventually};
@@ -104,6 +105,28 @@ fn after_a_half_close_everything_that_was_sent_is_still_answered() {
     client.shut_down();
     assert_eq!(client.receive(), Event::Text("last words".into()));
     assert_eq!(client.receive(), Event::Fin);
+    server.expect_idle();
+}
+
+/// More echoes than the outbox may hold, so the server pauses, and the FIN is behind it all.
+#[test]
+fn after_a_half_close_a_paused_connection_is_still_answered_in_full() {
+    let server = Process::echo(&["--outbox-high", "64k", "--outbox-low", "16k"]);
+    let mut client = Client::connect(server.addr);
+    let messages = numbered(400, 64 * 1024);
+    let mut writer = client.stream.try_clone().unwrap();
+    let frames: Vec<u8> = messages.iter().flat_map(|bytes| frame(Opcode::Binary, bytes)).collect();
+    let writing = thread::spawn(move || {
+        writer.write_all(&frames).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    // Until the server's and the client's buffers are full and nothing moves any more.
+    thread::sleep(Duration::from_millis(500));
+    for (number, bytes) in messages.iter().enumerate() {
+        assert!(client.receive() == Event::Binary(bytes.clone()), "message {number}");
+    }
+    assert_eq!(client.receive(), Event::Fin);
+    writing.join().unwrap();
     server.expect_idle();
 }
 
@@ -301,6 +324,70 @@ fn plain_http_beside_websocket_is_answered_and_ended() {
 
 // ---- slow readers ------------------------------------------------------------------------------
 
+/// 64 MiB of echoes that nobody reads: the server stops reading that connection, its memory stays
+/// what the limits say, the others notice nothing, and in the end everything arrives in order.
+#[test]
+fn a_slow_reader_costs_bounded_memory_and_disturbs_nobody() {
+    let server = Process::echo(&["--max-message", "1m", "--write-timeout", "1h"]);
+    let before = server.descriptors();
+    let mut slow = Client::connect(server.addr);
+    let mut fast: Vec<Client> = (0..3).map(|_| Client::connect(server.addr)).collect();
+    fast.iter_mut().for_each(|client| client.round_trip("hello"));
+    let memory_before = server.memory_peak_bytes();
+
+    let messages = numbered(1_024, 64 * 1024);
+    let mut writer = slow.stream.try_clone().unwrap();
+    let sent = messages.clone();
+    let writing = thread::spawn(move || {
+        for bytes in sent {
+            // Small writes: each arrives as an edge of its own at the paused connection.
+            frame(Opcode::Binary, &bytes).chunks(4096).for_each(|c| writer.write_all(c).unwrap());
+        }
+    });
+    let until = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < until {
+        fast.iter_mut().for_each(|client| client.round_trip("meanwhile"));
+    }
+    server.expect_idle();
+    for (number, bytes) in messages.iter().enumerate() {
+        assert!(slow.receive() == Event::Binary(bytes.clone()), "message {number}");
+        if number % 64 == 0 {
+            fast.iter_mut().for_each(|client| client.round_trip("meanwhile"));
+        }
+    }
+    writing.join().unwrap();
+
+    // Outbox at high water and one more message, one read buffer of held input, one message in
+    // assembly, and as much again for what an allocator keeps.
+    if let (Some(before), Some(peak)) = (memory_before, server.memory_peak_bytes()) {
+        let grown = (peak - before) / MIB as u64;
+        assert!(grown <= 12, "{grown} MiB more than before");
+    }
+    drop((slow, fast));
+    server.expect_descriptors(before);
+    server.expect_idle();
+}
+
+/// A connection that is paused again and again, and written to at the same time: held input must
+/// be delivered before what is read later.
+#[test]
+fn a_connection_that_is_paused_all_the_time_keeps_its_order() {
+    let server = Process::echo(&["--outbox-high", "1k", "--outbox-low", "0"]);
+    let mut client = Client::connect(server.addr);
+    let messages = numbered(20_000, 1_000);
+    let mut writer = client.stream.try_clone().unwrap();
+    let frames: Vec<u8> = messages.iter().flat_map(|bytes| frame(Opcode::Binary, bytes)).collect();
+    let writing = thread::spawn(move || {
+        frames.chunks(1_777).for_each(|chunk| writer.write_all(chunk).unwrap());
+    });
+    for (number, bytes) in messages.iter().enumerate() {
+        let event = client.receive();
+        assert!(event == Event::Binary(bytes.clone()), "message {number}: {event:?}");
+    }
+    writing.join().unwrap();
+    server.expect_idle();
+}
+
 /// A slow reader that gives up is noticed and released, though it is not read any more.
 #[test]
 fn a_paused_connection_that_ends_is_released() {
@@ -316,4 +403,14 @@ fn a_paused_connection_that_ends_is_released() {
     }
     eventually("all connections are released", || server.descriptors() == before);
     server.expect_idle();
+}
+
+/// Messages that are told apart by their first bytes.
+fn numbered(count: usize, len: usize) -> Vec<Vec<u8>> {
+    let number = |i: usize| {
+        let mut bytes = vec![i as u8; len];
+        bytes[..8].copy_from_slice(&(i as u64).to_be_bytes());
+        bytes
+    };
+    (0..count).map(number).collect()
 }

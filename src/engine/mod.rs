@@ -285,7 +285,7 @@ impl<H: Handler> Engine<H> {
     }
 
     fn request(&mut self, id: ConnId, bytes: &[u8]) {
-        let mut slots = HeaderSlots::new();
+        let mut slots = HeaderSlots::at_most(self.core.limits.head_headers_max as usize);
         let head = match RequestHead::parse(bytes, &mut slots) {
             Ok(head) => head,
             Err(error) => return self.refuse(id, error),

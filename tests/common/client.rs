@@ -163,6 +163,17 @@ impl Client {
         assert_eq!(self.receive(), Event::Text(text.to_owned()));
     }
 
+    /// The same where the server pings: Pings may come first.
+    pub fn round_trip_between_pings(&mut self, text: &str) {
+        self.send_text(text);
+        loop {
+            match self.receive() {
+                Event::Ping(_) => {}
+                event => return assert_eq!(event, Event::Text(text.to_owned())),
+            }
+        }
+    }
+
     /// Waits for a Close with this code, and then for the end of the TCP connection.
     pub fn expect_close(&mut self, code: u16) {
         match self.receive() {

@@ -374,7 +374,7 @@ impl Connection {
             }
             Opcode::Binary if header.fin => Ok(Some(Step::Message(Message::Binary(payload)))),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.collect(header.opcode, payload, 0)?;
+                self.collect(header.opcode, payload, header.fin.then_some(0))?;
                 self.end_of_data_frame(header.fin)
             }
             Opcode::Close | Opcode::Ping | Opcode::Pong => {
@@ -419,12 +419,19 @@ impl Connection {
             self.drop_empty_cut();
             return self.control(endpoint, frame.opcode, Cow::Owned(payload), out).map(Some);
         }
-        self.collect(frame.opcode, piece, frame.payload_len - frame.done)?;
+        let rest = frame.payload_len - frame.done;
+        self.collect(frame.opcode, piece, frame.fin.then_some(rest))?;
         if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
     }
 
-    /// Appends payload to the message in progress, beginning one if there is none.
-    fn collect(&mut self, opcode: Opcode, piece: &[u8], rest: u64) -> Result<(), ProtocolError> {
+    /// Appends payload to the message in progress, beginning one if there is none. `rest` is what
+    /// the message lacks after it, if this is its last frame.
+    fn collect(
+        &mut self,
+        opcode: Opcode,
+        piece: &[u8],
+        rest: Option<u64>,
+    ) -> Result<(), ProtocolError> {
         let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         let cut = self.cut.get_or_insert_default();
         let message = cut.message.get_or_insert_with(|| Assembled::new(kind));

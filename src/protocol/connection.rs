@@ -460,12 +460,11 @@ impl Connection {
     ) -> Result<Step<'b>, ProtocolError> {
         match opcode {
             Opcode::Ping => {
-                // RFC 6455 §5.5.2: a Pong with the same payload, unless a Close was sent or
-                // received. Deviation from §5.5.3: every Ping is answered, in order; memory stays
-                // bounded because a connection that does not read is not read either.
-                if self.state == State::Open {
-                    endpoint.write_frame(Opcode::Pong, &[&payload], out);
-                }
+                // RFC 6455 §5.5.2: an endpoint MUST answer with a Pong of the same payload, unless
+                // it has received a Close; having sent one is no excuse. §5.5.3 would let us answer
+                // the latest of several only. We answer each, in order; memory stays bounded
+                // because a connection that does not read its Pongs is not read either.
+                endpoint.write_frame(Opcode::Pong, &[&payload], out);
                 Ok(Step::Ping(payload))
             }
             Opcode::Pong => Ok(Step::Pong(payload)),

@@ -369,7 +369,8 @@ impl<H: Handler> Engine<H> {
                 Stage::Closing => false,
                 _ => return,
             };
-            if open && slot.is_congested(high) {
+            // Also while closing: Pongs are still queued then.
+            if slot.is_congested(high) {
                 slot.paused = true;
                 let rest = input.take_all();
                 if !rest.is_empty() {

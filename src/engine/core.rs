@@ -263,8 +263,7 @@ impl Core {
     #[inline]
     pub fn account(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        let held = slot.cold.as_ref().map_or(0, |cold| cold.held.len());
-        let now = slot.outbox.len() + slot.connection.collected() + held;
+        let now = slot.holds();
         self.buffered = self.buffered - slot.accounted + now;
         slot.accounted = now;
     }
@@ -508,6 +507,13 @@ impl Slot {
     pub fn is_congested(&mut self, high: u64) -> bool {
         self.congested |= self.outbox.len() as u64 >= high;
         self.congested
+    }
+
+    /// Bytes that are held for it: queued output, held input, an unfinished message.
+    #[inline]
+    pub fn holds(&self) -> usize {
+        let held = self.cold.as_ref().map_or(0, |cold| cold.held.len());
+        self.outbox.len() + self.connection.collected() + held
     }
 
     pub fn cold(&mut self) -> &mut Cold {

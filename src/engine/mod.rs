@@ -87,6 +87,11 @@ impl<H: Handler> Engine<H> {
         self.core.buffered
     }
 
+    /// The same, counted afresh from what is there: for tests, which compare the two.
+    pub fn recount(&self) -> usize {
+        self.core.slots.iter().map(|(_, slot)| slot.holds()).sum()
+    }
+
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.

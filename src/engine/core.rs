@@ -357,7 +357,9 @@ impl Core {
         if slot.clocks.blocked != NEVER {
             slot.clocks.blocked = NEVER;
             // Its TCP took something: it is alive, though we may not be reading it.
-            slot.clocks.hear(self.now);
+            if slot.clocks.hear(self.now) {
+                self.schedule(id);
+            }
             self.mark_dirty(id);
         }
     }

@@ -110,9 +110,13 @@ impl<H: Handler> Engine<H> {
     pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) -> Flow {
         let now = self.core.now;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
-        slot.clocks.hear(now);
+        let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += bytes.len() as u64;
-        let served = match slot.stage {
+        let stage = slot.stage;
+        if answers_ping {
+            self.core.schedule(id);
+        }
+        let served = match stage {
             Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
             Stage::Open | Stage::Closing => self.guarded(id, |engine| engine.deliver(id, bytes)),
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),

@@ -29,7 +29,8 @@ pub(super) struct Slot {
     pub congested: bool,
     /// Refused something while congested: the handler waits for `on_drained`.
     refused: bool,
-    /// Not read until its outbox is below low water.
+    /// Not read until it is resumed. Invariant: only a paused connection holds input, so that
+    /// nothing is delivered before what was read earlier.
     pub paused: bool,
     /// The peer's FIN was read.
     pub eof: bool,
@@ -327,7 +328,7 @@ impl Core {
             if std::mem::take(&mut slot.refused) {
                 self.drained.push(id);
             }
-            if std::mem::take(&mut slot.paused) {
+            if slot.paused {
                 self.resumed.push(id);
             }
         }
@@ -447,8 +448,7 @@ impl Core {
 
     /// A paused connection that is to end must be read, or its FIN is never seen.
     fn unpause(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if std::mem::take(&mut slot.paused) {
+        if self.slots.get(id).is_some_and(|slot| slot.paused) {
             self.resumed.push(id);
         }
     }

@@ -122,6 +122,7 @@ impl<H: Handler> Engine<H> {
     /// input that was held.
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
+        slot.paused = false;
         let held = slot.cold.as_mut().map(|cold| std::mem::take(&mut cold.held));
         if let Some(mut held) = held.filter(|held| !held.is_empty())
             && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
@@ -284,11 +285,14 @@ impl<H: Handler> Engine<H> {
     }
 
     fn request(&mut self, id: ConnId, bytes: &[u8]) {
-        let mut slots = HeaderSlots::new();
+        let mut slots = HeaderSlots::at_most(self.core.limits.head_headers_max as usize);
         let head = match RequestHead::parse(bytes, &mut slots) {
             Ok(head) => head,
             Err(error) => return self.refuse(id, error),
         };
+        if head.headers_len() as u64 > self.core.limits.head_headers_max {
+            return self.refuse(id, HandshakeError::HeadersTooMany);
+        }
         let Some(slot) = self.core.slots.get(id) else { return };
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);

@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -445,4 +446,9 @@ def describe(result, same, expected):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As an exception, so that the server and the runners are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

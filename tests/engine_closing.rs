@@ -18,7 +18,7 @@ impl Handler for Closer {
 #[test]
 fn flood_of_pings_while_closing_stops_at_high_water() {
     let limits = Limits::echo();
-    let mut engine = Engine::new(limits.clone(), Closer);
+    let mut engine = Engine::new(limits, Closer);
     engine.begin_tick(Millis(1));
     let id = engine.accept("127.0.0.1:9".parse().unwrap()).unwrap();
     let mut request =

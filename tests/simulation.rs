@@ -3,6 +3,8 @@
 //! `SWITCHBOARD_SEEDS=1000 cargo test --test simulation` runs more seeds than the default of 100;
 //! a run that fails prints the command that repeats it.
 
+#![cfg(feature = "relay")]
+
 #[path = "common/sim/mod.rs"]
 mod sim;
 

@@ -6,13 +6,19 @@
 
 #[path = "common/naive.rs"]
 mod naive;
+#[path = "common/random.rs"]
+mod random;
+#[path = "common/utf8.rs"]
+mod utf8;
 
 use naive::{End, Event, Limits, Role, could_become_text, decode};
+use random::Random;
 use switchboard::wire::utf8::validate;
 use switchboard::wire::{
     CloseCode, ClosePayload, FrameHeader, InvalidUtf8, MaskingKey, Opcode, Parsed, ProtocolError,
     Rsv, Utf8Validator,
 };
+use utf8::{INVALID, VALID};
 
 const OPCODES: [Opcode; 6] =
     [Opcode::Continuation, Opcode::Text, Opcode::Binary, Opcode::Close, Opcode::Ping, Opcode::Pong];
@@ -59,33 +65,17 @@ fn parse_complete(bytes: &[u8]) -> (FrameHeader, usize) {
     }
 }
 
-/// Pseudo-random numbers (xorshift64*); the seed is in the test, so every run is the same.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 8
+/// Fourteen octets, many of which are the interesting ones.
+fn random_header(random: &mut Random) -> [u8; FrameHeader::LEN_MAX] {
+    let mut bytes = [0; FrameHeader::LEN_MAX];
+    for octet in &mut bytes {
+        *octet = match random.below(4) {
+            0 => [0x00, 0x7D, 0x7E, 0x7F, 0x80, 0xFD, 0xFE, 0xFF][random.below(8)],
+            1 => 0,
+            _ => random.next() as u8,
+        };
     }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    /// Fourteen octets, many of which are the interesting ones.
-    fn header(&mut self) -> [u8; FrameHeader::LEN_MAX] {
-        let mut bytes = [0; FrameHeader::LEN_MAX];
-        for octet in &mut bytes {
-            *octet = match self.below(4) {
-                0 => [0x00, 0x7D, 0x7E, 0x7F, 0x80, 0xFD, 0xFE, 0xFF][self.below(8)],
-                1 => 0,
-                _ => self.next() as u8,
-            };
-        }
-        bytes
-    }
+    bytes
 }
 
 // §5.2: the base framing protocol.
@@ -118,9 +108,9 @@ fn rfc6455_5_2_every_prefix_of_a_good_header_is_partial() {
 /// More bytes never change a verdict: Partial may become anything, all else stays as it is.
 #[test]
 fn rfc6455_5_2_verdict_on_a_prefix_is_final() {
-    let mut random = Random(6455);
+    let mut random = Random::new(6455);
     for _ in 0..200_000 {
-        let bytes = random.header();
+        let bytes = random_header(&mut random);
         let verdict = FrameHeader::parse(&bytes);
         assert_ne!(verdict, Ok(Parsed::Partial), "fourteen bytes are enough: {bytes:02x?}");
         let mut decided = false;
@@ -313,77 +303,7 @@ fn close_code_of(number: u16) -> Result<u16, ProtocolError> {
     }
 }
 
-// §8.1: text is UTF-8. The vectors are those of the Autobahn suite's section 6 in kind.
-
-const VALID: &[&[u8]] = &[
-    b"",
-    b"plain ASCII",
-    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5",
-    b"Hello-\xc2\xb5@\xc3\x9f\xc3\xb6\xc3\xa4\xc3\xbc\xc3\xa0\xc3\xa1-UTF-8!!",
-    // The first and the last code point of each length.
-    b"\x00",
-    b"\x7f",
-    b"\xc2\x80",
-    b"\xdf\xbf",
-    b"\xe0\xa0\x80",
-    b"\xef\xbf\xbf",
-    b"\xf0\x90\x80\x80",
-    b"\xf4\x8f\xbf\xbf",
-    // Around the surrogates, and the replacement character.
-    b"\xed\x9f\xbf",
-    b"\xee\x80\x80",
-    b"\xef\xbf\xbd",
-    // Noncharacters are characters enough: U+FFFE, U+FDD0, U+1FFFE, U+10FFFE.
-    b"\xef\xbf\xbe",
-    b"\xef\xb7\x90",
-    b"\xf0\x9f\xbf\xbe",
-    b"\xf4\x8f\xbf\xbe",
-    // A byte order mark at the start and in the middle.
-    b"\xef\xbb\xbfx\xef\xbb\xbf",
-];
-
-const INVALID: &[&[u8]] = &[
-    // Stray continuations.
-    b"\x80",
-    b"\xbf",
-    b"\x80\xbf\x80\xbf",
-    // Lonely start octets, and sequences that end too early.
-    b"\xc2",
-    b"\xc2 ",
-    b"\xe0\xa0",
-    b"\xe0\xa0 ",
-    b"\xed\x9f",
-    b"\xf0\x90\x80",
-    b"\xf4\x8f\xbf ",
-    b"\xf0\x90\xe0\xa0\x80",
-    b"\xce\xba\xe1\xbd\xb9\xcf",
-    // Octets that never occur.
-    b"\xfe",
-    b"\xff",
-    b"\xfe\xfe\xff\xff",
-    b"\xf5\x80\x80\x80",
-    b"\xf8\x88\x80\x80\x80",
-    b"\xfc\x84\x80\x80\x80\x80",
-    // Overlong forms of "/", NUL, U+007F, U+07FF, U+FFFF.
-    b"\xc0\xaf",
-    b"\xe0\x80\xaf",
-    b"\xf0\x80\x80\xaf",
-    b"\xc0\x80",
-    b"\xe0\x80\x80",
-    b"\xf0\x80\x80\x80",
-    b"\xc1\xbf",
-    b"\xe0\x9f\xbf",
-    b"\xf0\x8f\xbf\xbf",
-    // Surrogates, alone and in pairs.
-    b"\xed\xa0\x80",
-    b"\xed\xbf\xbf",
-    b"\xed\xa0\x80\xed\xb0\x80",
-    // U+110000 and above.
-    b"\xf4\x90\x80\x80",
-    b"\xf7\xbf\xbf\xbf",
-    // The one that has given the section its name.
-    b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited",
-];
+// §8.1: text is UTF-8.
 
 /// The vectors by themselves and inside long text, where another validator takes over.
 fn vectors() -> impl Iterator<Item = Vec<u8>> {
@@ -448,7 +368,7 @@ fn rfc6455_8_1_octet_by_octet_fails_at_the_first_impossible_octet() {
 
 #[test]
 fn rfc6455_8_1_random_octets_in_random_pieces_are_judged_like_the_whole() {
-    let mut random = Random(3629);
+    let mut random = Random::new(3629);
     for _ in 0..20_000 {
         let mut bytes = "a\u{e4}\u{20ac}\u{1f980}".repeat(1 + random.below(20)).into_bytes();
         if random.below(2) == 0 {
@@ -572,9 +492,9 @@ fn rfc6455_limits_are_inclusive_for_the_reference() {
 /// same error, and fails on others only for what a header cannot know.
 #[test]
 fn rfc6455_5_2_reference_and_parser_agree_on_every_header() {
-    let mut random = Random(52);
+    let mut random = Random::new(52);
     for _ in 0..200_000 {
-        let bytes = random.header();
+        let bytes = random_header(&mut random);
         let bytes = &bytes[..random.below(bytes.len() + 1)];
         let (_, end) = decode(bytes, Role::Server, &LIMITS);
         match FrameHeader::parse(bytes) {

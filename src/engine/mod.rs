@@ -87,6 +87,11 @@ impl<H: Handler> Engine<H> {
         self.core.buffered
     }
 
+    /// The same, counted afresh from what is there: for tests, which compare the two.
+    pub fn recount(&self) -> usize {
+        self.core.slots.iter().map(|(_, slot)| slot.holds()).sum()
+    }
+
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
@@ -105,9 +110,13 @@ impl<H: Handler> Engine<H> {
     pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) -> Flow {
         let now = self.core.now;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
-        slot.clocks.hear(now);
+        let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += bytes.len() as u64;
-        let served = match slot.stage {
+        let stage = slot.stage;
+        if answers_ping {
+            self.core.schedule(id);
+        }
+        let served = match stage {
             Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
             Stage::Open | Stage::Closing => self.guarded(id, |engine| engine.deliver(id, bytes)),
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
@@ -122,6 +131,7 @@ impl<H: Handler> Engine<H> {
     /// input that was held.
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
+        slot.paused = false;
         let held = slot.cold.as_mut().map(|cold| std::mem::take(&mut cold.held));
         if let Some(mut held) = held.filter(|held| !held.is_empty())
             && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
@@ -284,11 +294,14 @@ impl<H: Handler> Engine<H> {
     }
 
     fn request(&mut self, id: ConnId, bytes: &[u8]) {
-        let mut slots = HeaderSlots::new();
+        let mut slots = HeaderSlots::at_most(self.core.limits.head_headers_max as usize);
         let head = match RequestHead::parse(bytes, &mut slots) {
             Ok(head) => head,
             Err(error) => return self.refuse(id, error),
         };
+        if head.headers_len() as u64 > self.core.limits.head_headers_max {
+            return self.refuse(id, HandshakeError::HeadersTooMany);
+        }
         let Some(slot) = self.core.slots.get(id) else { return };
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);
@@ -365,7 +378,8 @@ impl<H: Handler> Engine<H> {
                 Stage::Closing => false,
                 _ => return,
             };
-            if open && slot.is_congested(high) {
+            // Also while closing: Pongs are still queued then.
+            if slot.is_congested(high) {
                 slot.paused = true;
                 let rest = input.take_all();
                 if !rest.is_empty() {

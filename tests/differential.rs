@@ -20,7 +20,7 @@ mod utf8;
 
 use naive::{End, Event, Limits, Role, decode};
 use random::Random;
-use subject::{ROLES, Subject, answers_to, close, expected, frame_with, header_with, run};
+use subject::{ROLES, Subject, answers_to, close, expected, frame_with, header_with, other, run};
 use switchboard::protocol::{Message, State};
 use switchboard::wire::CloseCode;
 
@@ -103,6 +103,8 @@ fn closing_in_the_middle_changes_only_what_we_say() {
             let mut answers = before.answers;
             if before.end == End::Open {
                 answers.push(close(1001, ""));
+                let later = answers_to(&events[before.events.len()..], End::Open);
+                answers.extend(later.into_iter().filter(|said| matches!(said, Event::Pong(_))));
             }
             assert_eq!(outcome.answers, answers, "{role:?}: {stream:02x?} after {}", head.len());
         }
@@ -139,7 +141,7 @@ fn what_one_side_sends_the_other_receives() {
                 });
             }
             let sent = here.sent().to_vec();
-            let receiver = if sender == Role::Server { Role::Client } else { Role::Server };
+            let receiver = other(sender);
             let outcome = run(receiver, &limits, random_pieces(random, &sent));
             assert_eq!((&outcome.events, outcome.end), (&events, End::Open));
             // And the answers get back.
@@ -181,7 +183,7 @@ fn random_streams_reach_every_event_and_every_error() {
         }
     }
     assert!(kinds.iter().all(|count| *count > 500), "text, binary, ping, pong, close: {kinds:?}");
-    assert!(ends.iter().all(|count| *count > 1000), "open, closed, failed: {ends:?}");
+    assert!(ends.iter().all(|count| *count > 500), "open, closed, failed: {ends:?}");
     for error in switchboard::wire::ProtocolError::ALL {
         assert!(errors.contains(error), "{error:?} never happened");
     }
@@ -193,7 +195,7 @@ fn random_streams_reach_every_event_and_every_error() {
 /// in some streams, bytes that were changed afterwards.
 fn random_stream(random: &mut Random) -> (Role, Limits, Vec<u8>) {
     let role = ROLES[random.below(2)];
-    let limits = match random.below(3) {
+    let limits = match random.below(4) {
         0 => Limits { message_bytes_max: random.below(40) as u64, message_frames_max: 4 },
         1 => Limits { message_bytes_max: 200, message_frames_max: 1 + random.below(5) as u64 },
         _ => Limits { message_bytes_max: 1 << 20, message_frames_max: 1000 },

@@ -1,4 +1,5 @@
 //! Every limit of the real server, reached: descriptors, connections, deadlines, lengths, queues.
+#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 

@@ -2,6 +2,7 @@
 //!
 //! One table, [`rows`]: what is sent, and what comes back. Whoever finds another way to be wrong
 //! adds a row.
+#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 

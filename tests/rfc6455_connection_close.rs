@@ -11,8 +11,8 @@ mod utf8;
 
 use naive::{End, Event, Role};
 use subject::{
-    LIMITS, Outcome, ROLES, Subject, binary, close, frame, frames, ping, pong, run, run_every_way,
-    text,
+    LIMITS, Outcome, ROLES, Subject, binary, close, frame, frames, other, ping, pong, run,
+    run_every_way, text,
 };
 use switchboard::protocol::{Message, MessageKind, State};
 use switchboard::wire::{CloseCode, ClosePayload, ProtocolError};
@@ -186,6 +186,23 @@ fn rfc6455_7_1_2_messages_that_were_under_way_still_arrive() {
     }
 }
 
+/// §5.5.2 excuses only who has *received* a Close.
+#[test]
+fn rfc6455_5_5_2_ping_after_our_close_is_still_answered() {
+    for role in ROLES {
+        let stream =
+            frames(role, &[(0x89, b"still"), (0x89, b"there?"), (0x88, b""), (0x89, b"no")]);
+        for size in 1..=stream.len() {
+            let (mut subject, sent) = closing(role);
+            stream.chunks(size).for_each(|piece| subject.receive(piece));
+            let outcome = subject.outcome();
+            assert_eq!(outcome.events, [ping(b"still"), ping(b"there?"), Event::Close(None)]);
+            assert_eq!(outcome.end, End::Closed);
+            assert_eq!(outcome.answers, [sent, pong(b"still"), pong(b"there?")]);
+        }
+    }
+}
+
 #[test]
 fn rfc6455_7_1_2_long_reason_is_cut_at_a_character() {
     for role in ROLES {
@@ -204,11 +221,11 @@ fn rfc6455_7_1_4_two_closes_that_cross_end_the_connection_on_both_sides() {
     let (to_server, to_client) = (client.sent().to_vec(), server.sent().to_vec());
     server.receive(&to_server);
     client.receive(&to_client);
-    for (mut subject, own, other) in
+    for (mut subject, own, its) in
         [(client, from_client.clone(), from_server.clone()), (server, from_server, from_client)]
     {
         let outcome = subject.outcome();
-        assert_eq!(outcome, Outcome { events: vec![other], end: End::Closed, answers: vec![own] });
+        assert_eq!(outcome, Outcome { events: vec![its], end: End::Closed, answers: vec![own] });
     }
 }
 
@@ -216,8 +233,7 @@ fn rfc6455_7_1_4_two_closes_that_cross_end_the_connection_on_both_sides() {
 fn rfc6455_7_1_4_either_side_of_two_connections_can_close() {
     for closer in ROLES {
         let (mut here, own) = closing(closer);
-        let other = if closer == Role::Server { Role::Client } else { Role::Server };
-        let mut there = Subject::new(other, &LIMITS);
+        let mut there = Subject::new(other(closer), &LIMITS);
         let said = here.sent().to_vec();
         there.receive(&said);
         let answer = there.sent().to_vec();

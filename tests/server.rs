@@ -1,4 +1,5 @@
 //! The real server over real sockets: what the network, its peers and signals do to it.
+#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 

@@ -206,18 +206,20 @@ impl Core {
     #[inline]
     fn admit(&mut self, to: ConnId, len: usize) -> Result<&mut Slot, Delivery> {
         let over = self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes;
-        if over && !self.relieve(len) {
-            return Err(Delivery::Dropped);
-        }
         let high = self.limits.outbox_high_bytes;
-        let Some(slot) = self.slots.get_mut(to) else { return Err(Delivery::Gone) };
-        if slot.stage != Stage::Open {
-            return Err(Delivery::Gone);
-        }
+        // Judged before the total: nobody is closed to make room for what is refused anyway.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Err(Delivery::Gone) };
         if slot.is_congested(high) {
             slot.refused = true;
             return Err(Delivery::Congested);
         }
+        if over && !self.relieve(len) {
+            return Err(Delivery::Dropped);
+        }
+        // The receiver may have been the largest itself.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Err(Delivery::Gone) };
         slot.outbox.lend(&mut self.pool);
         Ok(slot)
     }
@@ -263,8 +265,7 @@ impl Core {
     #[inline]
     pub fn account(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        let held = slot.cold.as_ref().map_or(0, |cold| cold.held.len());
-        let now = slot.outbox.len() + slot.connection.collected() + held;
+        let now = slot.holds();
         self.buffered = self.buffered - slot.accounted + now;
         slot.accounted = now;
     }
@@ -273,6 +274,10 @@ impl Core {
     /// none that holds anything.
     #[cold]
     pub fn relieve(&mut self, len: usize) -> bool {
+        // What could never fit is no reason to close anybody.
+        if len as u64 > self.limits.outbox_total_bytes {
+            return false;
+        }
         while self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes {
             let alive = self.slots.iter().filter(|(_, slot)| slot.stage != Stage::Gone);
             let Some((id, slot)) = alive.max_by_key(|(_, slot)| slot.accounted) else {
@@ -325,7 +330,8 @@ impl Core {
         let left = slot.outbox.len() as u64;
         if left <= low && slot.congested {
             slot.congested = false;
-            if std::mem::take(&mut slot.refused) {
+            // Nobody is told of a connection that takes nothing more: `on_close` comes last.
+            if std::mem::take(&mut slot.refused) && slot.stage == Stage::Open {
                 self.drained.push(id);
             }
             if slot.paused {
@@ -510,6 +516,13 @@ impl Slot {
     pub fn is_congested(&mut self, high: u64) -> bool {
         self.congested |= self.outbox.len() as u64 >= high;
         self.congested
+    }
+
+    /// Bytes that are held for it: queued output, held input, an unfinished message.
+    #[inline]
+    pub fn holds(&self) -> usize {
+        let held = self.cold.as_ref().map_or(0, |cold| cold.held.len());
+        self.outbox.len() + self.connection.collected() + held
     }
 
     pub fn cold(&mut self) -> &mut Cold {

@@ -87,6 +87,11 @@ impl<H: Handler> Engine<H> {
         self.core.buffered
     }
 
+    /// The same, counted afresh from what is there: for tests, which compare the two.
+    pub fn recount(&self) -> usize {
+        self.core.slots.iter().map(|(_, slot)| slot.holds()).sum()
+    }
+
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
@@ -373,7 +378,8 @@ impl<H: Handler> Engine<H> {
                 Stage::Closing => false,
                 _ => return,
             };
-            if open && slot.is_congested(high) {
+            // Also while closing: Pongs are still queued then.
+            if slot.is_congested(high) {
                 slot.paused = true;
                 let rest = input.take_all();
                 if !rest.is_empty() {

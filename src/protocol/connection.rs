@@ -10,7 +10,9 @@
 //!     +-- the peer breaks a rule (Close with the rule's code)+
 //! ```
 //!
-//! Once `Ended`, nothing that arrives is looked at any more: ignoring is a state, not a condition.
+//! A rule can be broken while `Closing` too; that ends the connection the same way, but no endpoint
+//! sends a second Close. Once `Ended`, nothing that arrives is looked at any more: ignoring is a
+//! state, not a condition.
 //!
 //! A frame, as it is consumed. Everything that can be judged by its header is judged before a byte
 //! of payload is kept:
@@ -95,8 +97,8 @@ pub enum Step<'b> {
         /// The close reason as received, at most 123 bytes.
         reason: Cow<'b, str>,
     },
-    /// The peer broke a rule. The Close that says so is queued; flush it, then end the TCP
-    /// connection (RFC 6455 §7.1.7, "fail the WebSocket connection").
+    /// The peer broke a rule. The Close that says so is queued, unless one was before; flush it,
+    /// then end the TCP connection (RFC 6455 §7.1.7, "fail the WebSocket connection").
     Failed(ProtocolError),
 }
 
@@ -112,7 +114,7 @@ pub enum State {
     Ended,
 }
 
-/// The state machine of one connection; see the [module](self).
+/// The state machine of one connection; see the [module](super).
 #[derive(Debug, Default)]
 pub struct Connection {
     state: State,
@@ -374,7 +376,7 @@ impl Connection {
             }
             Opcode::Binary if header.fin => Ok(Some(Step::Message(Message::Binary(payload)))),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.collect(header.opcode, payload, 0)?;
+                self.collect(header.opcode, payload, header.fin.then_some(0))?;
                 self.end_of_data_frame(header.fin)
             }
             Opcode::Close | Opcode::Ping | Opcode::Pong => {
@@ -419,12 +421,19 @@ impl Connection {
             self.drop_empty_cut();
             return self.control(endpoint, frame.opcode, Cow::Owned(payload), out).map(Some);
         }
-        self.collect(frame.opcode, piece, frame.payload_len - frame.done)?;
+        let rest = frame.payload_len - frame.done;
+        self.collect(frame.opcode, piece, frame.fin.then_some(rest))?;
         if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
     }
 
-    /// Appends payload to the message in progress, beginning one if there is none.
-    fn collect(&mut self, opcode: Opcode, piece: &[u8], rest: u64) -> Result<(), ProtocolError> {
+    /// Appends payload to the message in progress, beginning one if there is none. `rest` is what
+    /// the message lacks after it, if this is its last frame.
+    fn collect(
+        &mut self,
+        opcode: Opcode,
+        piece: &[u8],
+        rest: Option<u64>,
+    ) -> Result<(), ProtocolError> {
         let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         let cut = self.cut.get_or_insert_default();
         let message = cut.message.get_or_insert_with(|| Assembled::new(kind));
@@ -453,12 +462,11 @@ impl Connection {
     ) -> Result<Step<'b>, ProtocolError> {
         match opcode {
             Opcode::Ping => {
-                // RFC 6455 §5.5.2: a Pong with the same payload, unless a Close was sent or
-                // received. Deviation from §5.5.3: every Ping is answered, in order; memory stays
-                // bounded because a connection that does not read is not read either.
-                if self.state == State::Open {
-                    endpoint.write_frame(Opcode::Pong, &[&payload], out);
-                }
+                // RFC 6455 §5.5.2: an endpoint MUST answer with a Pong of the same payload, unless
+                // it has received a Close; having sent one is no excuse. §5.5.3 would let us answer
+                // the latest of several only. We answer each, in order; memory stays bounded
+                // because a connection that does not read its Pongs is not read either.
+                endpoint.write_frame(Opcode::Pong, &[&payload], out);
                 Ok(Step::Ping(payload))
             }
             Opcode::Pong => Ok(Step::Pong(payload)),
@@ -473,26 +481,21 @@ impl Connection {
         payload: Cow<'b, [u8]>,
         out: &mut Outbox,
     ) -> Result<Step<'b>, ProtocolError> {
-        let code = ClosePayload::parse(&payload)?.map(|close| close.code);
-        if self.state == State::Open {
-            match code {
-                Some(code) => write_close(endpoint, code, "", out),
-                None => {
-                    endpoint.write_frame(Opcode::Close, &[], out);
-                }
+        let (code, reason) = match payload {
+            Cow::Borrowed(bytes) => {
+                let (code, reason) = code_and_reason(bytes)?;
+                (code, Cow::Borrowed(reason))
             }
-        }
-        self.end();
-        let reason = match payload {
-            Cow::Borrowed(bytes) => ClosePayload::parse(bytes)?.map(|c| Cow::Borrowed(c.reason)),
             Cow::Owned(bytes) => {
-                ClosePayload::parse(&bytes)?.map(|c| Cow::Owned(c.reason.to_owned()))
+                let (code, reason) = code_and_reason(&bytes)?;
+                (code, Cow::Owned(reason.to_owned()))
             }
         };
-        Ok(Step::Closed {
-            code: code.unwrap_or(CloseCode::NO_STATUS),
-            reason: reason.unwrap_or_default(),
-        })
+        if self.state == State::Open {
+            write_close(endpoint, code, "", out);
+        }
+        self.end();
+        Ok(Step::Closed { code, reason })
     }
 
     #[inline]
@@ -507,6 +510,13 @@ impl Connection {
     }
 }
 
+/// RFC 6455 §7.1.5: a Close without a payload is taken for 1005, "no status received".
+fn code_and_reason(payload: &[u8]) -> Result<(CloseCode, &str), ProtocolError> {
+    let close = ClosePayload::parse(payload)?;
+    Ok(close.map_or((CloseCode::NO_STATUS, ""), |close| (close.code, close.reason)))
+}
+
+/// Queues a Close; for [`CloseCode::NO_STATUS`] one without a payload, which is what it stands for.
 fn write_close(endpoint: &Endpoint, code: CloseCode, reason: &str, out: &mut Outbox) {
     let mut payload = Vec::with_capacity(CONTROL_MAX_BYTES);
     ClosePayload { code, reason }.write(&mut payload);
@@ -522,3 +532,40 @@ fn opcode(kind: MessageKind) -> Opcode {
 
 /// RFC 6455 §5.5: the longest payload of a control frame, in bytes.
 const CONTROL_MAX_BYTES: usize = 125;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Masked with a key of zeros, so that they can be read here.
+    const STREAM: &[u8] = b"\x81\x82\0\0\0\0Hi\
+        \x89\x81\0\0\0\0?\
+        \x01\x81\0\0\0\0a\
+        \x89\x81\0\0\0\0?\
+        \x80\x81\0\0\0\0b\
+        \x8a\x80\0\0\0\0";
+
+    #[test]
+    fn connection_owns_heap_only_while_something_is_cut() {
+        let server = Endpoint::server();
+        for size in 1..=STREAM.len() {
+            let (mut connection, mut out) = (Connection::new(), Outbox::new());
+            let mut events = 0;
+            for piece in STREAM.chunks(size) {
+                let mut bytes = piece.to_vec();
+                let mut input = Input::new(&mut bytes);
+                loop {
+                    match connection.advance(&server, &mut input, &mut out) {
+                        Step::NeedInput => break,
+                        // Between the fragments of the message.
+                        Step::Ping(_) if events == 2 => assert!(connection.cut.is_some()),
+                        step => assert!(connection.cut.is_none(), "after {step:?}"),
+                    }
+                    events += 1;
+                }
+            }
+            assert_eq!(events, 5, "in reads of {size} bytes");
+            assert!(connection.cut.is_none());
+        }
+    }
+}

@@ -78,18 +78,26 @@ impl Assembled {
         self.bytes.len()
     }
 
-    /// Appends a piece that belongs to a frame of which `rest` more bytes are to come.
+    /// Appends a piece. `rest` is how many bytes the message lacks after it; `None` if nobody knows,
+    /// because this fragment is not the last.
     ///
     /// Memory is taken for bytes that have arrived, not for those that a header promised: at most
-    /// as much again as is there, and never more than the frame will fill.
-    pub(super) fn push(&mut self, piece: &[u8], rest: u64) -> Result<(), InvalidUtf8> {
+    /// as much again as is there (or a little at the start), and no more than the message will
+    /// fill. Nor is it taken by the piece: each byte is moved once or twice on average, into however
+    /// many fragments the peer has cut the message.
+    pub(super) fn push(&mut self, piece: &[u8], rest: Option<u64>) -> Result<(), InvalidUtf8> {
         if self.kind == Some(MessageKind::Text) {
             self.utf8.push(piece)?;
         }
         let needed = self.bytes.len() + piece.len();
         if needed > self.bytes.capacity() {
-            let promised = usize::try_from(rest).unwrap_or(usize::MAX);
-            let ahead = promised.min(needed.max(RESERVE_MIN_BYTES));
+            let ahead = match rest {
+                Some(rest) => {
+                    let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+                    rest.min(needed.max(RESERVE_MIN_BYTES))
+                }
+                None => needed,
+            };
             self.bytes.reserve_exact(piece.len() + ahead);
         }
         self.bytes.extend_from_slice(piece);
@@ -129,10 +137,10 @@ mod tests {
     #[test]
     fn memory_is_taken_for_bytes_that_arrived_not_for_those_declared() {
         let mut message = Assembled::new(MessageKind::Binary);
-        message.push(b"x", u64::MAX >> 1).unwrap();
+        message.push(b"x", Some(u64::MAX >> 1)).unwrap();
         assert!(message.bytes.capacity() <= 1 + RESERVE_MIN_BYTES, "{}", message.bytes.capacity());
         let piece = vec![0; 100_000];
-        message.push(&piece, u64::MAX >> 1).unwrap();
+        message.push(&piece, Some(u64::MAX >> 1)).unwrap();
         assert!(message.bytes.capacity() <= 2 * (message.len() + 1) + RESERVE_MIN_BYTES);
     }
 
@@ -144,8 +152,21 @@ mod tests {
         while rest > 0 {
             let n = rest.min(70_000);
             rest -= n;
-            message.push(&vec![1; n], rest as u64).unwrap();
+            message.push(&vec![1; n], Some(rest as u64)).unwrap();
         }
         assert_eq!(message.bytes.capacity(), total);
+    }
+
+    #[test]
+    fn many_small_fragments_do_not_move_what_is_there_each_time() {
+        let mut message = Assembled::new(MessageKind::Binary);
+        let (mut moves, mut capacity) = (0, 0);
+        for _ in 0..16_384 {
+            message.push(&[0; 64], None).unwrap();
+            moves += usize::from(message.bytes.capacity() != capacity);
+            capacity = message.bytes.capacity();
+        }
+        assert!(moves <= 16, "{moves} reallocations");
+        assert!(capacity <= 2 * message.len(), "{capacity}");
     }
 }

@@ -27,7 +27,8 @@ test('a private message reaches exactly one other user', async () => {
   await waitText(bob, '你好，Bob！👋🏽 only for you');
   await say(bob, 'alice', '收到 🎉\nwith a second line');
   await waitText(alice, '收到 🎉');
-  assert.deepEqual(await texts(alice), ['你好，Bob！👋🏽 only for you', '收到 🎉\nwith a second line']);
+  assert.deepEqual(await texts(alice),
+    ['你好，Bob！👋🏽 only for you', '收到 🎉\nwith a second line']);
   await alice.locator('.status.ok').waitFor();
   await screenshot(alice, 'private-light');
 
@@ -63,7 +64,8 @@ test('a room message reaches the whole room and no other room', async () => {
 test('an absent receiver is shown beside the message', async () => {
   const alice = await desk.openAs('alice');
   await say(alice, 'bob', 'are you there?');
-  const status = alice.locator('.msg', { hasText: 'are you there?' }).locator('.status.bad').first();
+  const message = alice.locator('.msg', { hasText: 'are you there?' });
+  const status = message.locator('.status.bad').first();
   assert.match(await status.innerText(), /bob.? is not online\. Not delivered\./);
   await screenshot(alice, 'offline-receiver');
 
@@ -127,6 +129,30 @@ test('what others broadcast is shown as it is, and not believed', async () => {
   await desk.close();
 });
 
+test('where rooms are echoed, one sees one\'s own words once', async () => {
+  await server.stop();
+  server = await startServer({ more: ['--broadcast', 'all'] });
+  desk = new Desk(browser, server);
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  await say(alice, '', 'same words');
+  await say(alice, '', 'same words');
+  await say(bob, '', 'enough');
+  await waitText(alice, 'enough');
+  assert.deepEqual(await texts(alice), ['same words', 'same words', 'enough']);
+  assert.deepEqual(await texts(bob), ['same words', 'same words', 'enough']);
+  await desk.close();
+});
+
+test('where rooms are switched off, the message says so', async () => {
+  await server.stop();
+  server = await startServer({ more: ['--broadcast', 'off'] });
+  desk = new Desk(browser, server);
+  const alice = await desk.openAs('alice');
+  await say(alice, '', 'anybody?');
+  await alice.locator('.status.bad').getByText('no messages to whole rooms').waitFor();
+  await desk.close();
+});
+
 test('a killed server is waited for, and messages flow again', async () => {
   const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
   await say(alice, 'bob', 'before');
@@ -179,13 +205,14 @@ test('everything can be done with the keyboard', async () => {
   const alice = await desk.open('');
   const { keyboard } = alice;
   const focused = () => alice.evaluate(() => document.activeElement.id);
-  const tabTo = async (id) => {
-    for (let steps = 0; steps < 30 && await focused() !== id; steps += 1) await keyboard.press('Tab');
-    assert.equal(await focused(), id);
-    const outline = await alice.evaluate(() => getComputedStyle(document.activeElement));
-    return outline;
+  const tab = async (arrived) => {
+    for (let steps = 0; steps < 30 && !await arrived(); steps += 1) await keyboard.press('Tab');
+    assert.ok(await arrived());
   };
-  await tabTo('name');
+  await alice.evaluate(() => document.activeElement.blur());
+  await tab(async () => await focused() === 'name');
+  assert.equal(await alice.locator('#name').evaluate((node) => getComputedStyle(node).outlineStyle),
+    'solid', 'one sees where one is');
   await keyboard.type('alice');
   await keyboard.press('Enter');
   await waitOnline(alice);
@@ -223,16 +250,36 @@ test('everything can be done with the keyboard', async () => {
     stops.add(await alice.evaluate(() => document.activeElement.id
       || document.activeElement.className));
   }
-  for (const stop of ['to', 'text', 'send', 'log', 'leave', 'conv']) assert.ok(stops.has(stop), stop);
+  for (const stop of ['to', 'text', 'send', 'log', 'leave', 'conv']) {
+    assert.ok(stops.has(stop), stop);
+  }
 
   // Into the list with Tab, onto bob with Enter, and the draft is there.
-  for (let steps = 0; steps < 30; steps += 1) {
-    await keyboard.press('Tab');
-    if (await alice.evaluate(() => /bob/.test(document.activeElement.textContent)
-      && document.activeElement.className === 'conv')) break;
-  }
+  await tab(() => alice.evaluate(() => document.activeElement.className === 'conv'
+    && /bob/.test(document.activeElement.textContent)));
   await keyboard.press('Enter');
   assert.equal(await alice.inputValue('#text'), 'a half-written secret');
+  await desk.close();
+});
+
+test('text follows its address to one person, and never to all', async () => {
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  await alice.fill('#text', 'written first, addressed second');
+  await alice.fill('#to', 'bob');
+  await alice.press('#to', 'Enter');
+  assert.equal(await alice.inputValue('#text'), 'written first, addressed second');
+  await alice.fill('#to', '');
+  await alice.press('#to', 'Enter');
+  assert.equal(await alice.inputValue('#text'), '');
+  await say(alice, '', 'hello, room');
+  await waitText(bob, 'hello, room');
+
+  await alice.fill('#to', 'bob'); // not confirmed by Enter, and still what counts
+  await alice.locator('#text').press('Enter');
+  await look(bob, 'alice');
+  await waitText(bob, 'written first, addressed second');
+  await look(bob, 'Room');
+  assert.deepEqual(await texts(bob), ['hello, room']);
   await desk.close();
 });
 

@@ -51,6 +51,14 @@ pub fn answers_to(events: &[Event], end: End) -> Vec<Event> {
     answers
 }
 
+/// The role of whoever is at the other end.
+pub fn other(role: Role) -> Role {
+    match role {
+        Role::Server => Role::Client,
+        Role::Client => Role::Server,
+    }
+}
+
 /// A connection, and what came of it so far.
 pub struct Subject {
     pub endpoint: Endpoint,
@@ -141,15 +149,21 @@ impl Subject {
         &self.sent
     }
 
-    /// All that was queued so far, as the peer understands it.
+    /// All that was queued so far, as the peer understands it. Each frame is read by itself: a peer
+    /// would not look at what follows a Close, but we do. (What we send is never fragmented.)
     pub fn said(&mut self) -> Vec<Event> {
-        let peer = match self.role {
-            Role::Server => Role::Client,
-            Role::Client => Role::Server,
-        };
+        let peer = other(self.role);
         let no_limits = Limits { message_bytes_max: u64::MAX, message_frames_max: u64::MAX };
-        let (said, end) = decode(self.sent(), peer, &no_limits);
-        assert!(!matches!(end, End::Failed(_)), "{end:?}: we broke a rule: {:02x?}", self.sent);
+        let (mut said, mut rest) = (Vec::new(), self.sent());
+        while let Ok(Parsed::Complete { value, len }) = FrameHeader::parse(rest) {
+            let (frame, behind) = rest.split_at(len + value.payload_len as usize);
+            let (events, end) = decode(frame, peer, &no_limits);
+            assert!(!matches!(end, End::Failed(_)), "{end:?}: we broke a rule: {frame:02x?}");
+            assert_eq!(events.len(), 1, "{frame:02x?}");
+            said.extend(events);
+            rest = behind;
+        }
+        assert!(rest.is_empty(), "whole frames only");
         said
     }
 

@@ -1,0 +1,50 @@
+//! A connection that closes still answers Pings (RFC 6455 §5.5.2), so it must still be held back if
+//! it does not read.
+#![cfg(feature = "server")]
+
+use switchboard::engine::{Engine, Flow};
+use switchboard::timer::Millis;
+use switchboard::{ConnId, Context, Handler, Limits, Message};
+
+/// Closes as soon as somebody speaks.
+struct Closer;
+
+impl Handler for Closer {
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, _: Message<'_>) {
+        cx.close(id, switchboard::wire::CloseCode::NORMAL, "");
+    }
+}
+
+#[test]
+fn flood_of_pings_while_closing_stops_at_high_water() {
+    let limits = Limits::echo();
+    let mut engine = Engine::new(limits, Closer);
+    engine.begin_tick(Millis(1));
+    let id = engine.accept("127.0.0.1:9".parse().unwrap()).unwrap();
+    let mut request =
+        *b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    assert_eq!(engine.receive(id, &mut request), Flow::Read);
+    assert_eq!(engine.receive(id, &mut b"\x81\x80\0\0\0\0".to_owned()), Flow::Read);
+
+    let pings = [&b"\x89\xfd\0\0\0\0"[..], &[b'p'; 125]].concat().repeat(100);
+    let reads = (0..10_000).take_while(|_| engine.receive(id, &mut pings.clone()) == Flow::Read);
+    let received = (reads.count() + 1) * pings.len();
+    let held = engine.buffered() as u64;
+    assert!(held <= limits.outbox_high_bytes + pings.len() as u64, "{held} bytes held");
+
+    // It reads: all Pings are answered, and it is read again. They are 4 bytes longer than Pongs.
+    let (mut taken, mut resumed) = (0, Vec::new());
+    while let Some(id) = engine.next_dirty() {
+        let written = engine.output(id).map_or(0, |outbox| outbox.len());
+        taken += written;
+        engine.wrote(id, written, written);
+        engine.take_resumed(&mut resumed);
+        for id in resumed.drain(..) {
+            assert_eq!(engine.resume(id), Flow::Read);
+        }
+    }
+    let pongs = received / 131 * 127;
+    assert!((pongs..pongs + 300).contains(&taken), "{taken} for {pongs}, with 101 and Close");
+    assert_eq!(engine.buffered(), 0);
+}

@@ -4,7 +4,6 @@
 //! a run that fails prints the command that repeats it.
 
 #![cfg(feature = "relay")]
-
 #![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
 #[path = "common/sim/mod.rs"]

@@ -1,5 +1,4 @@
 //! The real server over real sockets: what the network, its peers and signals do to it.
-#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
@@ -10,7 +9,9 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::client::{Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status};
+use common::client::{
+    Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status, wait_for_bytes,
+};
 use common::process::{Process, command, eventually};
 use switchboard::wire::Opcode;
 

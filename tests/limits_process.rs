@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -231,7 +231,7 @@ fn write_timeout_keeps_a_client_that_takes_little() {
         if Instant::now() < until {
             thread::sleep(Duration::from_millis(20));
         }
-        let read = reader.read(&mut bytes).unwrap();
+        let read = common::client::read(&mut reader, &mut bytes).unwrap();
         assert!(read > 0, "{left} bytes are missing");
         left -= read;
     }

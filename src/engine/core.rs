@@ -107,6 +107,9 @@ pub(super) struct Core {
     pub now: Millis,
     pub wheel: Wheel<Timer>,
     dirty: VecDeque<ConnId>,
+    /// Those of them that this tick's flush takes, until it has named them all.
+    flushing: VecDeque<ConnId>,
+    is_flushing: bool,
     /// Opened connections whose `on_close` is owed at the end of the tick.
     pub ended: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
@@ -149,6 +152,8 @@ impl Core {
             now: Millis(0),
             wheel: Wheel::new(),
             dirty: VecDeque::new(),
+            flushing: VecDeque::new(),
+            is_flushing: false,
             ended: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),
@@ -299,7 +304,13 @@ impl Core {
     // ---- flushing ------------------------------------------------------------------------------
 
     pub fn next_dirty(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.dirty.pop_front() {
+        // What becomes dirty while others are flushed has its turn in the next tick: a peer that
+        // reads as fast as `on_drained` refills would keep the loop here for ever.
+        if !self.is_flushing {
+            std::mem::swap(&mut self.dirty, &mut self.flushing);
+            self.is_flushing = true;
+        }
+        while let Some(id) = self.flushing.pop_front() {
             if let Some(slot) = self.slots.get_mut(id) {
                 slot.dirty = false;
                 if slot.stage != Stage::Gone {
@@ -307,11 +318,12 @@ impl Core {
                 }
             }
         }
+        self.is_flushing = false;
         None
     }
 
     pub fn has_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.flushing.is_empty()
     }
 
     /// The kernel took `written` bytes of the `offered`.

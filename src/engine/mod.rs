@@ -122,7 +122,7 @@ impl<H: Handler> Engine<H> {
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
         };
         if served.is_none() {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
         self.flow(id)
     }
@@ -136,7 +136,7 @@ impl<H: Handler> Engine<H> {
         if let Some(mut held) = held.filter(|held| !held.is_empty())
             && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
         {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
         self.flow(id)
     }
@@ -216,10 +216,8 @@ impl<H: Handler> Engine<H> {
         while let Some(id) = self.core.ended.pop() {
             let Some(slot) = self.core.slots.get(id) else { continue };
             let (closed, peer) = (slot.closed(self.core.now), slot.peer);
-            self.callback(Some(id), |handler, cx| {
-                log_closed(id, handler.user(id), peer, &closed);
-                handler.on_close(cx, id, &closed);
-            });
+            self.callback(None, |handler, _| log_closed(id, handler.user(id), peer, &closed));
+            self.callback(Some(id), |handler, cx| handler.on_close(cx, id, &closed));
         }
         actions.append(&mut self.core.actions);
         while let Some(id) = self.core.gone.pop() {
@@ -459,8 +457,16 @@ impl<H: Handler> Engine<H> {
         if catch_unwind(AssertUnwindSafe(|| call(handler, &mut cx))).is_err() {
             let Some(id) = id else { return error!("panicked callback") };
             error!("panicked conn={id} closing=1011");
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
+    }
+
+    /// Ends the connection for which a callback panicked: 1011, or 500 if it is not open yet.
+    fn fail(&mut self, id: ConnId) {
+        if self.core.slots.get(id).is_some_and(|slot| slot.stage == Stage::Head) {
+            return self.respond(id, &Response::text(500, "internal error"), Body::Included);
+        }
+        self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
     }
 }
 

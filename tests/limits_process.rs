@@ -38,6 +38,13 @@ fn at_the_hard_descriptor_limit_newcomers_get_503_and_the_others_nothing() {
 }
 
 #[test]
+fn with_hardly_any_descriptors_one_connection_is_served() {
+    let server = Process::echo_after("ulimit -Sn 20 && ulimit -Hn 20", &[]);
+    assert_eq!(server.connections_max, 1);
+    fill_to_the_limit(&server);
+}
+
+#[test]
 fn at_max_connections_newcomers_get_503_and_the_others_nothing() {
     let server = Process::echo(&["--max-connections", "3"]);
     assert_eq!(server.connections_max, 3);

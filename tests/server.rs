@@ -276,6 +276,19 @@ fn a_client_that_never_answers_does_not_keep_the_server() {
 }
 
 #[test]
+fn a_client_that_never_reads_does_not_keep_the_server() {
+    let mut server = Process::echo(&["--close-timeout", "300ms", "--shutdown-timeout", "1h"]);
+    let client = Client::connect(server.addr);
+    let mut writer = client.stream.try_clone().unwrap();
+    writer.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let bytes = frame(Opcode::Binary, &vec![1; MIB]);
+    while writer.write_all(&bytes).is_ok() {}
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+    drop(client);
+}
+
+#[test]
 fn a_second_signal_exits_now() {
     for (signal, code) in [("TERM", 128 + 15), ("INT", 128 + 2)] {
         let mut server = Process::echo(&["--close-timeout", "1h", "--shutdown-timeout", "1h"]);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use switchboard::cli::{self, Mode, Plan, Stream};
 use switchboard::echo::Echo;
 use switchboard::net::ServerError;
-use switchboard::{Handler, Server, logger};
+use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 fn main() -> ExitCode {
     match cli::plan(std::env::args_os(), &|name| std::env::var_os(name)) {
@@ -26,7 +26,10 @@ fn run(plan: &Plan) -> ExitCode {
     }
     match plan.mode {
         Mode::Echo => serve(plan, Echo),
-        Mode::Serve => serve(plan, Echo),
+        Mode::Serve => {
+            let Plan { limits, broadcast, reach, .. } = *plan;
+            serve(plan, Relay::new(RelayConfig { limits, broadcast, reach }))
+        }
     }
 }
 

@@ -275,13 +275,15 @@ const KEEP_MAX_CHUNKS: usize = 16;
 mod tests {
     use super::*;
 
+    /// Writes as a socket that takes `step` bytes at a time would.
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut all = Vec::new();
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); 3];
             let filled = outbox.io_slices(&mut slices);
-            let bytes: Vec<u8> = slices[..filled].iter().flat_map(|s| s.to_vec()).collect();
-            let n = bytes.len().min(step);
+            let bytes: Vec<u8> =
+                slices[..filled].iter().flat_map(|s| s.iter()).copied().take(step).collect();
+            let n = bytes.len();
             assert!(n > 0, "a queue with bytes offers bytes");
             all.extend_from_slice(&bytes[..n]);
             outbox.advance(n);

@@ -132,6 +132,9 @@ const SLOTS: usize = 512;
 mod tests {
     use super::*;
 
+    /// Typed, because `serde_json` makes `== []` ambiguous.
+    const NONE: [u32; 0] = [];
+
     fn turn(wheel: &mut Wheel<u32>, now: u64) -> Vec<u32> {
         let mut due = Vec::new();
         wheel.turn(Millis(now), &mut due);
@@ -146,7 +149,7 @@ mod tests {
             wheel.insert(Millis(at), 7);
             let mut now = 0;
             while now < at {
-                assert_eq!(turn(&mut wheel, now), [], "at {now} for {at}");
+                assert_eq!(turn(&mut wheel, now), NONE, "at {now} for {at}");
                 now += 37;
             }
             assert_eq!(turn(&mut wheel, at.max(now) + GRAIN_MS), [7], "for {at}");
@@ -185,9 +188,9 @@ mod tests {
     fn a_clock_that_stands_still_or_jumps_back_is_harmless() {
         let mut wheel = Wheel::new();
         wheel.insert(Millis(1_000), 1);
-        assert_eq!(turn(&mut wheel, 900), []);
-        assert_eq!(turn(&mut wheel, 100), []);
-        assert_eq!(turn(&mut wheel, 900), []);
+        assert_eq!(turn(&mut wheel, 900), NONE);
+        assert_eq!(turn(&mut wheel, 100), NONE);
+        assert_eq!(turn(&mut wheel, 900), NONE);
         assert_eq!(turn(&mut wheel, 1_000), [1]);
     }
 }

@@ -29,7 +29,8 @@ pub(super) struct Slot {
     pub congested: bool,
     /// Refused something while congested: the handler waits for `on_drained`.
     refused: bool,
-    /// Not read until its outbox is below low water.
+    /// Not read until it is resumed. Invariant: only a paused connection holds input, so that
+    /// nothing is delivered before what was read earlier.
     pub paused: bool,
     /// The peer's FIN was read.
     pub eof: bool,
@@ -106,6 +107,9 @@ pub(super) struct Core {
     pub now: Millis,
     pub wheel: Wheel<Timer>,
     dirty: VecDeque<ConnId>,
+    /// Those of them that this tick's flush takes, until it has named them all.
+    flushing: VecDeque<ConnId>,
+    is_flushing: bool,
     /// Opened connections whose `on_close` is owed at the end of the tick.
     pub ended: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
@@ -148,6 +152,8 @@ impl Core {
             now: Millis(0),
             wheel: Wheel::new(),
             dirty: VecDeque::new(),
+            flushing: VecDeque::new(),
+            is_flushing: false,
             ended: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),
@@ -191,24 +197,34 @@ impl Core {
         Some(id)
     }
 
+    /// Forgets a connection, and what it held.
+    pub fn remove(&mut self, id: ConnId) -> Option<Slot> {
+        let slot = self.slots.remove(id)?;
+        self.surplus -= usize::from(slot.surplus);
+        self.buffered -= slot.accounted;
+        Some(slot)
+    }
+
     // ---- sending -------------------------------------------------------------------------------
 
     /// Whether `to` takes a message now; says why not.
     #[inline]
     fn admit(&mut self, to: ConnId, len: usize) -> Result<&mut Slot, Delivery> {
         let over = self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes;
-        if over && !self.relieve(len) {
-            return Err(Delivery::Dropped);
-        }
         let high = self.limits.outbox_high_bytes;
-        let Some(slot) = self.slots.get_mut(to) else { return Err(Delivery::Gone) };
-        if slot.stage != Stage::Open {
-            return Err(Delivery::Gone);
-        }
+        // Judged before the total: nobody is closed to make room for what is refused anyway.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Err(Delivery::Gone) };
         if slot.is_congested(high) {
             slot.refused = true;
             return Err(Delivery::Congested);
         }
+        if over && !self.relieve(len) {
+            return Err(Delivery::Dropped);
+        }
+        // The receiver may have been the largest itself.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Err(Delivery::Gone) };
         slot.outbox.lend(&mut self.pool);
         Ok(slot)
     }
@@ -254,8 +270,7 @@ impl Core {
     #[inline]
     pub fn account(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        let held = slot.cold.as_ref().map_or(0, |cold| cold.held.len());
-        let now = slot.outbox.len() + slot.connection.collected() + held;
+        let now = slot.holds();
         self.buffered = self.buffered - slot.accounted + now;
         slot.accounted = now;
     }
@@ -264,6 +279,10 @@ impl Core {
     /// none that holds anything.
     #[cold]
     pub fn relieve(&mut self, len: usize) -> bool {
+        // What could never fit is no reason to close anybody.
+        if len as u64 > self.limits.outbox_total_bytes {
+            return false;
+        }
         while self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes {
             let alive = self.slots.iter().filter(|(_, slot)| slot.stage != Stage::Gone);
             let Some((id, slot)) = alive.max_by_key(|(_, slot)| slot.accounted) else {
@@ -285,7 +304,13 @@ impl Core {
     // ---- flushing ------------------------------------------------------------------------------
 
     pub fn next_dirty(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.dirty.pop_front() {
+        // What becomes dirty while others are flushed has its turn in the next tick: a peer that
+        // reads as fast as `on_drained` refills would keep the loop here for ever.
+        if !self.is_flushing {
+            std::mem::swap(&mut self.dirty, &mut self.flushing);
+            self.is_flushing = true;
+        }
+        while let Some(id) = self.flushing.pop_front() {
             if let Some(slot) = self.slots.get_mut(id) {
                 slot.dirty = false;
                 if slot.stage != Stage::Gone {
@@ -293,11 +318,12 @@ impl Core {
                 }
             }
         }
+        self.is_flushing = false;
         None
     }
 
     pub fn has_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.flushing.is_empty()
     }
 
     /// The kernel took `written` bytes of the `offered`.
@@ -316,10 +342,11 @@ impl Core {
         let left = slot.outbox.len() as u64;
         if left <= low && slot.congested {
             slot.congested = false;
-            if std::mem::take(&mut slot.refused) {
+            // Nobody is told of a connection that takes nothing more: `on_close` comes last.
+            if std::mem::take(&mut slot.refused) && slot.stage == Stage::Open {
                 self.drained.push(id);
             }
-            if std::mem::take(&mut slot.paused) {
+            if slot.paused {
                 self.resumed.push(id);
             }
         }
@@ -341,6 +368,10 @@ impl Core {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if slot.clocks.blocked != NEVER {
             slot.clocks.blocked = NEVER;
+            // Its TCP took something: it is alive, though we may not be reading it.
+            if slot.clocks.hear(self.now) {
+                self.schedule(id);
+            }
             self.mark_dirty(id);
         }
     }
@@ -437,8 +468,7 @@ impl Core {
 
     /// A paused connection that is to end must be read, or its FIN is never seen.
     fn unpause(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if std::mem::take(&mut slot.paused) {
+        if self.slots.get(id).is_some_and(|slot| slot.paused) {
             self.resumed.push(id);
         }
     }
@@ -498,6 +528,13 @@ impl Slot {
     pub fn is_congested(&mut self, high: u64) -> bool {
         self.congested |= self.outbox.len() as u64 >= high;
         self.congested
+    }
+
+    /// Bytes that are held for it: queued output, held input, an unfinished message.
+    #[inline]
+    pub fn holds(&self) -> usize {
+        let held = self.cold.as_ref().map_or(0, |cold| cold.held.len());
+        self.outbox.len() + self.connection.collected() + held
     }
 
     pub fn cold(&mut self) -> &mut Cold {

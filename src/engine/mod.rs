@@ -87,6 +87,11 @@ impl<H: Handler> Engine<H> {
         self.core.buffered
     }
 
+    /// The same, counted afresh from what is there: for tests, which compare the two.
+    pub fn recount(&self) -> usize {
+        self.core.slots.iter().map(|(_, slot)| slot.holds()).sum()
+    }
+
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
@@ -105,15 +110,19 @@ impl<H: Handler> Engine<H> {
     pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) -> Flow {
         let now = self.core.now;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
-        slot.clocks.hear(now);
+        let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += bytes.len() as u64;
-        let served = match slot.stage {
+        let stage = slot.stage;
+        if answers_ping {
+            self.core.schedule(id);
+        }
+        let served = match stage {
             Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
             Stage::Open | Stage::Closing => self.guarded(id, |engine| engine.deliver(id, bytes)),
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
         };
         if served.is_none() {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
         self.flow(id)
     }
@@ -122,11 +131,12 @@ impl<H: Handler> Engine<H> {
     /// input that was held.
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
+        slot.paused = false;
         let held = slot.cold.as_mut().map(|cold| std::mem::take(&mut cold.held));
         if let Some(mut held) = held.filter(|held| !held.is_empty())
             && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
         {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
         self.flow(id)
     }
@@ -158,9 +168,9 @@ impl<H: Handler> Engine<H> {
         self.core.writable(id);
     }
 
-    /// Step 3: lets somebody else speak to the handler.
-    pub fn with<R>(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>) -> R) -> R {
-        call(&mut self.handler, &mut Context { core: &mut self.core })
+    /// Step 3: lets somebody else speak to the handler. A panic in `call` ends with `call`.
+    pub fn inject(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>)) {
+        self.callback(None, call);
     }
 
     /// Step 4: acts on the deadlines that have passed.
@@ -205,14 +215,13 @@ impl<H: Handler> Engine<H> {
     pub fn reap(&mut self, actions: &mut Vec<Action>) {
         while let Some(id) = self.core.ended.pop() {
             let Some(slot) = self.core.slots.get(id) else { continue };
-            let closed = slot.closed(self.core.now);
-            log_closed(id, self.handler.user(id), slot.peer, &closed);
+            let (closed, peer) = (slot.closed(self.core.now), slot.peer);
+            self.callback(None, |handler, _| log_closed(id, handler.user(id), peer, &closed));
             self.callback(Some(id), |handler, cx| handler.on_close(cx, id, &closed));
         }
         actions.append(&mut self.core.actions);
         while let Some(id) = self.core.gone.pop() {
-            if let Some(slot) = self.core.slots.remove(id) {
-                self.core.surplus -= usize::from(slot.surplus);
+            if let Some(slot) = self.core.remove(id) {
                 debug!("released conn={id} peer={}", slot.peer);
                 actions.push(Action::Release(id));
             }
@@ -283,11 +292,14 @@ impl<H: Handler> Engine<H> {
     }
 
     fn request(&mut self, id: ConnId, bytes: &[u8]) {
-        let mut slots = HeaderSlots::new();
+        let mut slots = HeaderSlots::at_most(self.core.limits.head_headers_max as usize);
         let head = match RequestHead::parse(bytes, &mut slots) {
             Ok(head) => head,
             Err(error) => return self.refuse(id, error),
         };
+        if head.headers_len() as u64 > self.core.limits.head_headers_max {
+            return self.refuse(id, HandshakeError::HeadersTooMany);
+        }
         let Some(slot) = self.core.slots.get(id) else { return };
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);
@@ -413,7 +425,8 @@ impl<H: Handler> Engine<H> {
         self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
     }
 
-    fn flow(&self, id: ConnId) -> Flow {
+    /// Whether the connection is to be read now.
+    pub fn flow(&self, id: ConnId) -> Flow {
         match self.core.slots.get(id) {
             None => Flow::Gone,
             Some(slot) if slot.stage == Stage::Gone => Flow::Gone,
@@ -442,11 +455,18 @@ impl<H: Handler> Engine<H> {
         let handler = &mut self.handler;
         let mut cx = Context { core: &mut self.core };
         if catch_unwind(AssertUnwindSafe(|| call(handler, &mut cx))).is_err() {
-            match id {
-                Some(id) => error!("panicked conn={id} callback"),
-                None => error!("panicked callback"),
-            }
+            let Some(id) = id else { return error!("panicked callback") };
+            error!("panicked conn={id} closing=1011");
+            self.fail(id);
         }
+    }
+
+    /// Ends the connection for which a callback panicked: 1011, or 500 if it is not open yet.
+    fn fail(&mut self, id: ConnId) {
+        if self.core.slots.get(id).is_some_and(|slot| slot.stage == Stage::Head) {
+            return self.respond(id, &Response::text(500, "internal error"), Body::Included);
+        }
+        self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
     }
 }
 

@@ -3,6 +3,10 @@
 //! What this ring does not know: sockets, and what the application means by a user.
 
 mod conn_map;
+mod dense;
+pub mod groups;
+pub mod rooms;
+pub mod routes;
 mod slots;
 
 pub use conn_map::ConnMap;

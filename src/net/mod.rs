@@ -74,7 +74,9 @@ impl<H: Handler> Server<H> {
         let connections_max = connections_max(limits.connections_max);
         limits.connections_max = connections_max;
         if limits.outbox_total_bytes == 0 {
-            limits.outbox_total_bytes = machine::memory_bytes() / 4;
+            // However small the machine is, one message must fit.
+            let one = limits.message_max_bytes.saturating_add(limits.outbox_high_bytes);
+            limits.outbox_total_bytes = (machine::memory_bytes() / 4).max(one);
         }
         let poll = Poll::new().map_err(ServerError::Poll)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(ServerError::Poll)?;

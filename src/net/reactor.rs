@@ -39,6 +39,8 @@ struct Socket {
     transport: Transport,
     /// The kernel has seen the peer's FIN or RST: read on until it shows, for no edge follows.
     finishing: bool,
+    /// On the ready list, once.
+    ready: bool,
 }
 
 pub(super) struct Reactor<H: Handler> {
@@ -116,6 +118,11 @@ impl<H: Handler> Reactor<H> {
                 && (self.engine.connections() == 0 || self.now() >= stop_by)
             {
                 info!("stopped connections_left={}", self.engine.connections());
+                // The handler is told of the end of every connection, even of these.
+                for socket in self.sockets.iter().flatten() {
+                    self.engine.reset(socket.id);
+                }
+                self.engine.reap(&mut actions);
                 return Ok(());
             }
         }
@@ -195,7 +202,8 @@ impl<H: Handler> Reactor<H> {
                 if self.sockets.len() <= id.index() {
                     self.sockets.resize_with(id.index() + 1, || None);
                 }
-                self.sockets[id.index()] = Some(Socket { id, transport, finishing: false });
+                self.sockets[id.index()] =
+                    Some(Socket { id, transport, finishing: false, ready: false });
             }
             Err(error) => {
                 debug!("register_failed conn={id} error=\"{error}\"");
@@ -214,7 +222,12 @@ impl<H: Handler> Reactor<H> {
             self.serve(event);
         }
         for id in ready {
-            self.read_socket(id);
+            if let Some(Some(socket)) = self.sockets.get_mut(id.index())
+                && socket.id == id
+            {
+                socket.ready = false;
+                self.read_socket(id);
+            }
         }
         for id in resumed {
             if self.engine.resume(id) == Flow::Read {
@@ -240,10 +253,15 @@ impl<H: Handler> Reactor<H> {
 
     /// Reads until the socket is empty, the connection pauses, or the budget is used up.
     fn read_socket(&mut self, id: ConnId) {
+        // A paused connection is not read; when it resumes it is read without an edge.
+        if self.engine.flow(id) != Flow::Read {
+            return;
+        }
         let mut budget = self.read_budget;
         loop {
             let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
-            if socket.id != id {
+            // On the ready list it has its turn there: one budget per tick, whatever edges come.
+            if socket.id != id || socket.ready {
                 return;
             }
             match socket.transport.read(&mut self.buffer) {
@@ -259,6 +277,7 @@ impl<H: Handler> Reactor<H> {
                     budget = budget.saturating_sub(read);
                     if budget == 0 {
                         // The others first; no edge will come for what is left.
+                        socket.ready = true;
                         self.ready.push(id);
                         return;
                     }
@@ -278,7 +297,7 @@ impl<H: Handler> Reactor<H> {
         // As many as there may be waiting, so that a busy thread cannot keep the loop here.
         for _ in 0..super::CALLS_MAX {
             match self.calls.try_recv() {
-                Ok(Call::Run(call)) => self.engine.with(call),
+                Ok(Call::Run(call)) => self.engine.inject(call),
                 Ok(Call::Stop) => self.stop(),
                 Err(_) => return,
             }

@@ -114,7 +114,7 @@ pub enum State {
     Ended,
 }
 
-/// The state machine of one connection; see the [module](self).
+/// The state machine of one connection; see the [module](super).
 #[derive(Debug, Default)]
 pub struct Connection {
     state: State,

@@ -73,11 +73,12 @@ impl Clocks {
         Clocks { since: now, heard: now, pinged: NEVER, blocked: NEVER }
     }
 
-    /// Notes that the peer was heard.
+    /// Notes that the peer was heard. True if it had been pinged: then the next deadline is another
+    /// one, which may come before the one that was waited for.
     #[inline]
-    pub fn hear(&mut self, now: Millis) {
+    pub fn hear(&mut self, now: Millis) -> bool {
         self.heard = now;
-        self.pinged = NEVER;
+        std::mem::replace(&mut self.pinged, NEVER) != NEVER
     }
 
     /// The deadline that comes first, if there is one.
@@ -125,7 +126,8 @@ mod tests {
         assert_eq!(next(&clocks, Phase::Closing), Some((Millis(6_000), Deadline::Close)));
         clocks.pinged = Millis(26_000);
         assert_eq!(next(&clocks, Phase::Open), Some((Millis(46_000), Deadline::Pong)));
-        clocks.hear(Millis(30_000));
+        assert!(clocks.hear(Millis(30_000)), "it had been pinged");
+        assert!(!clocks.hear(Millis(30_000)), "it has answered");
         assert_eq!(next(&clocks, Phase::Open), Some((Millis(55_000), Deadline::Ping)));
         clocks.blocked = Millis(31_000);
         assert_eq!(next(&clocks, Phase::Open), Some((Millis(51_000), Deadline::Write)));

@@ -30,7 +30,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A server's end with the limits of [`MESSAGE_MAX_BYTES`] and [`MESSAGE_FRAMES_MAX`].
+    /// A server's end; messages of at most 1 MiB and 16,384 frames.
     pub fn server() -> Endpoint {
         Endpoint::new(Role::Server)
     }

@@ -15,23 +15,33 @@ use super::{Authority, HeadScanner};
 use crate::wire::handshake::HandshakeError;
 use crate::wire::quoted::Quoted;
 
-/// How many header lines a request may have.
+/// How many header lines a request may have at most.
 pub const HEADERS_MAX: usize = 100;
 
 /// Room for the header lines of one head, for the caller's stack.
-pub struct HeaderSlots<'b>([httparse::Header<'b>; HEADERS_MAX]);
+pub struct HeaderSlots<'b> {
+    slots: [httparse::Header<'b>; HEADERS_MAX],
+    /// Invariant: `max <= HEADERS_MAX`.
+    max: usize,
+}
 
 impl HeaderSlots<'_> {
-    /// Empty slots.
+    /// Empty slots for [`HEADERS_MAX`] lines.
     pub fn new() -> Self {
-        HeaderSlots([httparse::EMPTY_HEADER; HEADERS_MAX])
+        HeaderSlots::at_most(HEADERS_MAX)
+    }
+
+    /// Empty slots for `max` lines, or for [`HEADERS_MAX`] if that is less.
+    pub fn at_most(max: usize) -> Self {
+        let slots = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        HeaderSlots { slots, max: max.min(HEADERS_MAX) }
     }
 }
 
 impl<'b> HeaderSlots<'b> {
     /// The slots themselves, for `httparse`.
     pub(crate) fn as_mut(&mut self) -> &mut [httparse::Header<'b>] {
-        &mut self.0
+        &mut self.slots[..self.max]
     }
 }
 
@@ -82,6 +92,11 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         // RFC 9112 §3.2.2: with an absolute target, Host MUST be ignored.
         parts.authority = parts.authority.or(host);
         Ok(RequestHead { method, target, parts, version, headers })
+    }
+
+    /// How many header lines there are.
+    pub fn headers_len(&self) -> usize {
+        self.headers.len()
     }
 
     /// The method, such as `GET`. Methods are case-sensitive (RFC 9110 §9.1).

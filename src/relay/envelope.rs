@@ -1,0 +1,384 @@
+//! Envelopes: what a text message of the plain dialect is, and for whom.
+//!
+//! ```text
+//!   {"sender":"bob", "receiver":"alice", "content": {"n": 1.0, "n": 2} }
+//!             ^^^^^             ^^^^^^^             ^^^^^^^^^^^^^^^^^^
+//!             a Name            a Name              passed on byte for byte, never looked into
+//! ```
+//!
+//! [`Envelope::read`] is one pure function, and the first rule that matches decides (see the
+//! plain dialect's text, "What a frame is"). The object is walked once, by a visitor that knows
+//! six keys and keeps the value of each as it was written; content is never parsed into a tree
+//! and never written anew, so big numbers, escapes, the order of keys and keys that occur twice
+//! inside it reach the receiver as they left the sender.
+//!
+//! The visitor is written by hand because a derived struct would also accept an array
+//! (`["bob","alice","hi"]`), copy every optional string, and stop at a repeated key with the
+//! same error as at a syntax error.
+//!
+//! This module does not know who is online, who the sender is, or what is allowed.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::name::{Name, unescape};
+use super::reply::Refusal;
+
+/// What a text message is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Envelope<'a> {
+    /// For every connection of one user.
+    Direct {
+        /// Who the message says it is from, if it does.
+        sender: Option<Name<'a>>,
+        /// Whom it is for.
+        receiver: Name<'a>,
+        /// The content as written: any JSON value.
+        content: &'a str,
+    },
+    /// For the members of a group.
+    Group {
+        /// Who the message says it is from, if it does.
+        sender: Option<Name<'a>>,
+        /// The group it is for.
+        group: Name<'a>,
+        /// The content as written: any JSON value.
+        content: &'a str,
+    },
+    /// A wish to be a member of a group.
+    Join {
+        /// Who the message says it is from, if it does.
+        sender: Option<Name<'a>>,
+        /// The group.
+        group: Name<'a>,
+    },
+    /// A wish to be a member no longer.
+    Leave {
+        /// Who the message says it is from, if it does.
+        sender: Option<Name<'a>>,
+        /// The group.
+        group: Name<'a>,
+    },
+    /// A question whether somebody is there.
+    Ping,
+    /// Credentials.
+    Auth {
+        /// The token as written: a JSON string.
+        token: &'a str,
+    },
+    /// For everybody in the room, unchanged.
+    Broadcast,
+    /// Not understood, or ambiguous: told to the sender, delivered to nobody.
+    Refused(Refusal),
+}
+
+/// The limits an envelope is read under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvelopeLimits {
+    /// How many JSON objects and arrays may be inside one another; the envelope is the first.
+    pub depth_max: usize,
+    /// How many bytes a user id or group name may have.
+    pub name_max: usize,
+}
+
+impl Default for EnvelopeLimits {
+    fn default() -> EnvelopeLimits {
+        EnvelopeLimits { depth_max: 128, name_max: 128 }
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// Says what a text message is. Allocates only for keys and names with escapes in them.
+    pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Envelope<'a> {
+        let read = match text.trim_start_matches(JSON_WHITE_SPACE).as_bytes().first() {
+            Some(b'{') => read_object(text, limits),
+            _ => read_other(text, limits),
+        };
+        read.unwrap_or_else(Envelope::Refused)
+    }
+}
+
+/// Text that begins like an object.
+fn read_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let Ok(fields) = json.deserialize_map(FieldsVisitor) else { return not_json(text) };
+    if json.end().is_err() {
+        return not_json(text);
+    }
+    if nesting_exceeds(text, limits.depth_max) {
+        return Err(Refusal::NestingTooDeep);
+    }
+    fields.into_envelope(limits.name_max)
+}
+
+/// Text that does not begin like an object: chat text, or some other JSON value.
+fn read_other<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
+    let deep = nesting_exceeds(text, limits.depth_max);
+    if !deep && !names_a_destination(text) {
+        return Ok(Envelope::Broadcast);
+    }
+    // The rare case: only valid JSON has a nesting, and only text that is not JSON can be a
+    // broken message to one user.
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) if deep => Err(Refusal::NestingTooDeep),
+        Ok(_) => Ok(Envelope::Broadcast),
+        Err(_) => not_json(text),
+    }
+}
+
+/// What was meant for one is never broadcast, not even when it is broken.
+fn not_json<'a>(text: &str) -> Result<Envelope<'a>, Refusal> {
+    if names_a_destination(text) { Err(Refusal::InvalidJson) } else { Ok(Envelope::Broadcast) }
+}
+
+/// The values of the known keys, as written.
+#[derive(Default)]
+struct Fields<'a> {
+    sender: Option<&'a str>,
+    receiver: Option<&'a str>,
+    group: Option<&'a str>,
+    content: Option<&'a str>,
+    kind: Option<&'a str>,
+    token: Option<&'a str>,
+    is_repeated: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// The rules in their order.
+    fn into_envelope(self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
+        if self.is_repeated {
+            return Err(Refusal::RepeatedKey);
+        }
+        if let Some(receiver) = self.receiver {
+            if self.group.is_some() {
+                return Err(Refusal::ReceiverAndGroup);
+            }
+            let content = self.content.ok_or(Refusal::ContentMissing)?;
+            let receiver =
+                Name::from_json(receiver, name_max).map_err(|_| Refusal::InvalidReceiver)?;
+            return Ok(Envelope::Direct { sender: self.sender(name_max)?, receiver, content });
+        }
+        if let Some(kind) = self.kind
+            && let Some(control) = self.control(kind, name_max)
+        {
+            return control;
+        }
+        if let Some(group) = self.group {
+            let content = self.content.ok_or(Refusal::ContentMissing)?;
+            let group = Name::from_json(group, name_max).map_err(|_| Refusal::InvalidGroup)?;
+            return Ok(Envelope::Group { sender: self.sender(name_max)?, group, content });
+        }
+        if self.sender.is_some() && self.content.is_some() {
+            return Err(Refusal::ReceiverMissing);
+        }
+        Ok(Envelope::Broadcast)
+    }
+
+    /// `None` if `type` does not make this a control message: then it is a message whose content
+    /// happens to have a `type` beside it.
+    fn control(&self, kind: &str, name_max: usize) -> Option<Result<Envelope<'a>, Refusal>> {
+        match &*unescape(kind)? {
+            "ping" => Some(Ok(Envelope::Ping)),
+            "auth" => {
+                let token = self.token.filter(|token| token.starts_with('"'))?;
+                Some(Ok(Envelope::Auth { token }))
+            }
+            "join" if self.content.is_none() => {
+                Some(self.membership(self.group?, name_max, |sender, group| Envelope::Join {
+                    sender,
+                    group,
+                }))
+            }
+            "leave" if self.content.is_none() => {
+                Some(self.membership(self.group?, name_max, |sender, group| Envelope::Leave {
+                    sender,
+                    group,
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    fn membership(
+        &self,
+        group: &'a str,
+        name_max: usize,
+        envelope: impl FnOnce(Option<Name<'a>>, Name<'a>) -> Envelope<'a>,
+    ) -> Result<Envelope<'a>, Refusal> {
+        if !group.starts_with('"') {
+            return Err(Refusal::GroupNotAString);
+        }
+        let group = Name::from_json(group, name_max).map_err(|_| Refusal::InvalidGroup)?;
+        Ok(envelope(self.sender(name_max)?, group))
+    }
+
+    fn sender(&self, name_max: usize) -> Result<Option<Name<'a>>, Refusal> {
+        let sender = self.sender.map(|sender| Name::from_json(sender, name_max));
+        sender.transpose().map_err(|_| Refusal::InvalidSender)
+    }
+}
+
+/// Walks the object. A repeated key is noted, not an error: whether the text is JSON at all is
+/// known only at its end, and comes first.
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key::<Key>()? {
+            let field = match key {
+                Key::Sender => &mut fields.sender,
+                Key::Receiver => &mut fields.receiver,
+                Key::Group => &mut fields.group,
+                Key::Content => &mut fields.content,
+                Key::Type => &mut fields.kind,
+                Key::Token => &mut fields.token,
+                Key::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            let value: &'de RawValue = map.next_value()?;
+            if field.replace(value.get()).is_some() {
+                fields.is_repeated = true;
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// A key at the top level of an object, compared unescaped.
+#[derive(Clone, Copy)]
+enum Key {
+    Sender,
+    Receiver,
+    Group,
+    Content,
+    Type,
+    Token,
+    Unknown,
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+        struct KeyVisitor;
+
+        impl Visitor<'_> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a key")
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+                Ok(match key {
+                    "sender" => Key::Sender,
+                    "receiver" => Key::Receiver,
+                    "group" => Key::Group,
+                    "content" => Key::Content,
+                    "type" => Key::Type,
+                    "token" => Key::Token,
+                    _ => Key::Unknown,
+                })
+            }
+        }
+
+        deserializer.deserialize_str(KeyVisitor)
+    }
+}
+
+/// Whether valid JSON has more than `depth_max` objects and arrays inside one another.
+/// `serde_json` skips values without recursion and so without a limit; the receiver's parser
+/// may well recurse.
+fn nesting_exceeds(json: &str, depth_max: usize) -> bool {
+    // Nothing is deeper than it has opening brackets, nor has more of them than bytes; so the
+    // usual message costs one comparison here, and a large one a count that vectorises.
+    json.len() > depth_max && opening_brackets(json) > depth_max && depth(json) > depth_max
+}
+
+fn opening_brackets(json: &str) -> usize {
+    // `[` is 0x5B and `{` is 0x7B: one bit apart. Counted in a byte per block of 255, because
+    // the compiler adds bytes sixteen or more at a time and wider integers two at a time.
+    let blocks = json.as_bytes().chunks(u8::MAX as usize);
+    let count = |block: &[u8]| block.iter().map(|byte| u8::from(byte | 0x20 == 0x7B)).sum::<u8>();
+    blocks.map(|block| usize::from(count(block))).sum()
+}
+
+/// How many objects and arrays are inside one another, of valid JSON; brackets in strings do not
+/// count. Of other text, some number.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Goes on behind the closing quote.
+fn skip_string(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => {
+                bytes.next();
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether `"receiver"` or `"group"` is in the text, each letter plain or escaped: keys are
+/// compared unescaped, in broken JSON too.
+fn names_a_destination(text: &str) -> bool {
+    text.match_indices('"').any(|(at, _)| {
+        let rest = &text[at + 1..];
+        begins_with_key(rest, "receiver") || begins_with_key(rest, "group")
+    })
+}
+
+/// Whether the text goes on with these letters and a closing quote.
+fn begins_with_key(text: &str, key: &str) -> bool {
+    let mut rest = text.as_bytes();
+    for letter in key.bytes() {
+        rest = match rest {
+            [first, rest @ ..] if *first == letter => rest,
+            [b'\\', b'u', b'0', b'0', high, low, rest @ ..]
+                if hex_pair(*high, *low) == Some(letter) =>
+            {
+                rest
+            }
+            _ => return false,
+        };
+    }
+    rest.first() == Some(&b'"')
+}
+
+fn hex_pair(high: u8, low: u8) -> Option<u8> {
+    let high = char::from(high).to_digit(16)?;
+    let low = char::from(low).to_digit(16)?;
+    u8::try_from(high * 16 + low).ok()
+}
+
+/// RFC 8259 §2: the only white space around values.
+const JSON_WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+#[cfg(test)]
+#[path = "envelope_tests.rs"]
+mod tests;

@@ -1,0 +1,266 @@
+//! One test per rule of "What a frame is", and the traps of JSON parsers.
+
+use super::*;
+
+fn read(text: &str) -> Envelope<'_> {
+    Envelope::read(text, &EnvelopeLimits::default())
+}
+
+fn name(text: &str) -> Name<'_> {
+    Name::new(text, 128).unwrap()
+}
+
+#[track_caller]
+fn refused(text: &str, refusal: Refusal) {
+    assert_eq!(read(text), Envelope::Refused(refusal), "{text}");
+}
+
+#[track_caller]
+fn broadcast(text: &str) {
+    assert_eq!(read(text), Envelope::Broadcast, "{text}");
+}
+
+#[track_caller]
+fn direct(text: &str, wanted: &str) {
+    match read(text) {
+        Envelope::Direct { content, .. } => assert_eq!(content, wanted, "{text}"),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn an_object_with_receiver_is_direct() {
+    assert_eq!(
+        read(r#"{"sender":"bob","receiver":"alice","content":"hi"}"#),
+        Envelope::Direct { sender: Some(name("bob")), receiver: name("alice"), content: "\"hi\"" }
+    );
+    assert_eq!(
+        read(" \t\r\n{ \"content\" : 1 , \"receiver\" : 1001 } \n"),
+        Envelope::Direct { sender: None, receiver: name("1001"), content: "1" }
+    );
+    // Rule 1 comes first: `type` says nothing about an object with a receiver.
+    direct(r#"{"type":"ping","receiver":"alice","content":1}"#, "1");
+    direct(r#"{"type":"auth","token":"t","receiver":"alice","content":1}"#, "1");
+}
+
+#[test]
+fn a_receiver_with_a_group_or_without_content_is_refused() {
+    refused(r#"{"receiver":"a","group":"b","content":1}"#, Refusal::ReceiverAndGroup);
+    refused(r#"{"receiver":"a","group":"b"}"#, Refusal::ReceiverAndGroup);
+    refused(r#"{"receiver":"a"}"#, Refusal::ContentMissing);
+    refused(r#"{"receiver":"a","type":"ping"}"#, Refusal::ContentMissing);
+    refused(r#"{"receiver":"a","Content":1}"#, Refusal::ContentMissing);
+}
+
+#[test]
+fn what_is_no_name_is_refused_and_never_broadcast() {
+    for bad in
+        ["\"\"", "null", "true", "[]", "{}", "1.0", "1e3", "-0", "\"*\"", "\" a\"", "\"a\\n\""]
+    {
+        refused(&format!(r#"{{"receiver":{bad},"content":1}}"#), Refusal::InvalidReceiver);
+        refused(&format!(r#"{{"group":{bad},"content":1}}"#), Refusal::InvalidGroup);
+        let text = format!(r#"{{"sender":{bad},"receiver":"a","content":1}}"#);
+        refused(&text, Refusal::InvalidSender);
+        let text = format!(r#"{{"sender":{bad},"group":"a","content":1}}"#);
+        refused(&text, Refusal::InvalidSender);
+    }
+}
+
+#[test]
+fn content_is_kept_as_it_was_written() {
+    for content in [
+        "null",
+        "1.0",
+        "123456789012345678901234567890",
+        "1e99999",
+        "-0",
+        r#""\u00e9\n\/ \ud83d\ude00""#,
+        r#""\ud800""#,
+        "\"é 😀 用户\"",
+        r#"{"b":1,"a":2,"b":3}"#,
+        "[ 1 ,\t2 , { \"x\" : [ ] } ]",
+        r#"{"receiver":"eve","receiver":"mallory"}"#,
+        "\"\"",
+        "{}",
+    ] {
+        direct(&format!(r#"{{"receiver":"alice","content":{content}}}"#), content);
+        direct(&format!("{{\"content\": {content} ,\"receiver\":\"alice\"}}"), content);
+    }
+}
+
+#[test]
+fn a_control_message_is_known_by_its_type() {
+    assert_eq!(read(r#"{"type":"ping"}"#), Envelope::Ping);
+    assert_eq!(read(r#"{"type":"ping","group":"g","content":1,"x":[]}"#), Envelope::Ping);
+    assert_eq!(read(r#"{"type":"pi\u006eg"}"#), Envelope::Ping);
+    assert_eq!(read(r#"{"type":"auth","token":"t"}"#), Envelope::Auth { token: "\"t\"" });
+    assert_eq!(
+        read(r#"{"type":"join","group":"g"}"#),
+        Envelope::Join { sender: None, group: name("g") }
+    );
+    assert_eq!(
+        read(r#"{"type":"leave","group":"g","sender":"bob"}"#),
+        Envelope::Leave { sender: Some(name("bob")), group: name("g") }
+    );
+}
+
+#[test]
+fn a_type_that_is_not_exactly_a_control_makes_none() {
+    for text in [
+        r#"{"type":"Ping"}"#,
+        r#"{"type":"ping "}"#,
+        r#"{"type":["ping"]}"#,
+        r#"{"type":null}"#,
+        r#"{"type":1}"#,
+        r#"{"type":"\ud800"}"#,
+        r#"{"Type":"ping"}"#,
+        r#"{"type":"auth"}"#,
+        r#"{"type":"auth","token":1}"#,
+        r#"{"type":"join"}"#,
+        r#"{"type":"leave","user":"bob"}"#,
+        r#"{"type":"chat","text":"hi"}"#,
+    ] {
+        broadcast(text);
+    }
+}
+
+#[test]
+fn a_join_with_content_is_a_group_message() {
+    for kind in ["join", "leave", "chat"] {
+        assert_eq!(
+            read(&format!(r#"{{"type":"{kind}","group":"g","content":null}}"#)),
+            Envelope::Group { sender: None, group: name("g"), content: "null" }
+        );
+    }
+}
+
+#[test]
+fn a_join_names_its_group_by_a_string() {
+    refused(r#"{"type":"join","group":7}"#, Refusal::GroupNotAString);
+    refused(r#"{"type":"leave","group":null}"#, Refusal::GroupNotAString);
+    refused(r#"{"type":"join","group":"*"}"#, Refusal::InvalidGroup);
+    refused(r#"{"type":"join","group":"g","sender":0.5}"#, Refusal::InvalidSender);
+}
+
+#[test]
+fn an_object_with_group_is_for_the_group() {
+    assert_eq!(
+        read(r#"{"sender":7,"group":"g","content":[1]}"#),
+        Envelope::Group { sender: Some(name("7")), group: name("g"), content: "[1]" }
+    );
+    refused(r#"{"group":"g"}"#, Refusal::ContentMissing);
+    refused(r#"{"group":"g","type":"chat"}"#, Refusal::ContentMissing);
+}
+
+#[test]
+fn sender_and_content_without_a_destination_are_refused() {
+    refused(r#"{"sender":"a","content":1}"#, Refusal::ReceiverMissing);
+    refused(r#"{"sender":null,"content":null}"#, Refusal::ReceiverMissing);
+    broadcast(r#"{"sender":"a"}"#);
+    broadcast(r#"{"content":"a"}"#);
+    broadcast(r#"{"sender":"a","Content":"a"}"#);
+}
+
+#[test]
+fn a_known_key_twice_is_refused() {
+    for key in ["sender", "receiver", "group", "content", "type", "token"] {
+        refused(&format!(r#"{{"{key}":1,"{key}":1}}"#), Refusal::RepeatedKey);
+    }
+    // Keys are compared unescaped, however they are written.
+    refused(r#"{"receiver":"a","rec\u0065iver":"b","content":1}"#, Refusal::RepeatedKey);
+    broadcast(r#"{"x":1,"x":2}"#);
+    direct(r#"{"x":1,"x":2,"receiver":"a","content":3}"#, "3");
+}
+
+#[test]
+fn keys_are_compared_unescaped() {
+    direct(r#"{"\u0072eceiver":"a","c\u006fntent":3}"#, "3");
+    direct(r#"{"receiver\u0000":"b","receiver":"a","content":3}"#, "3");
+    broadcast(r#"{"Receiver":"a"}"#);
+    broadcast(r#"{"receiver ":"a"}"#);
+}
+
+#[test]
+fn text_that_is_no_json_is_broadcast_unless_it_names_a_destination() {
+    for text in
+        ["hi", "", " ", "{", "{hi}", "[1,", "nul", "receiver", "{'receiver':'a'}", "\u{feff}{}"]
+    {
+        broadcast(text);
+    }
+    for text in [
+        r#"{"receiver":"a","content":"hi""#,
+        r#"{"receiver":"a","content":hi}"#,
+        r#"{"receiver":"a","content":1}}"#,
+        r#"{"receiver":"a","content":1}{"receiver":"b","content":2}"#,
+        r#"{"receiver":"a","content":1,}"#,
+        "{\"receiver\":\"a\",\"content\":\"line\nbreak\"}",
+        r#"{"group":"a",content:1}"#,
+        r#"say "receiver""#,
+        "\u{feff}{\"receiver\":\"a\",\"content\":1}",
+        r#"{"\u0072eceiver":"a","content":"#,
+        r#"{"g\u0072\u006Fup":"a""#,
+        r#"{"receiver":"a","content":1,"content":}"#,
+    ] {
+        refused(text, Refusal::InvalidJson);
+    }
+    // Not a key of that name.
+    broadcast(r#"{"receivers":"a""#);
+    broadcast(r#"{"receiver"#);
+}
+
+#[test]
+fn other_json_values_are_broadcast() {
+    for text in [
+        r#"["bob","alice","hi"]"#,
+        r#"["receiver","group"]"#,
+        r#""receiver""#,
+        "null",
+        "17",
+        r#" [{"receiver":"a","content":1}] "#,
+        "{}",
+        r#"{"a":{"receiver":"b"}}"#,
+    ] {
+        broadcast(text);
+    }
+}
+
+#[test]
+fn nesting_is_counted_with_the_envelope() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    direct(&format!(r#"{{"receiver":"a","content":{}}}"#, nested(127)), &nested(127));
+    refused(&format!(r#"{{"receiver":"a","content":{}}}"#, nested(128)), Refusal::NestingTooDeep);
+    broadcast(&nested(128));
+    refused(&nested(129), Refusal::NestingTooDeep);
+    refused(&format!(r#"{{"x":{}}}"#, nested(128)), Refusal::NestingTooDeep);
+    refused(&nested(500_000), Refusal::NestingTooDeep);
+    // Not JSON, so it has no nesting.
+    broadcast(&"[".repeat(1_000));
+    broadcast(&format!("{}x", nested(1_000)));
+}
+
+#[test]
+fn brackets_in_strings_and_beside_one_another_are_no_nesting() {
+    let wide = format!("[{}]", vec!["[]"; 1_000].join(","));
+    direct(&format!(r#"{{"receiver":"a","content":{wide}}}"#), &wide);
+    let quoted = format!(r#""{}\"{}\\""#, "[".repeat(1_000), "{".repeat(1_000));
+    direct(&format!(r#"{{"receiver":"a","content":{quoted}}}"#), &quoted);
+}
+
+#[test]
+fn the_quick_count_agrees_with_the_plain_one() {
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    for len in 0..600 {
+        let text: String = (0..len)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                char::from(b"[{]}\"\\a;[{K\x5a\x7b"[(seed % 13) as usize])
+            })
+            .collect();
+        let plain = text.chars().filter(|c| matches!(c, '[' | '{')).count();
+        assert_eq!(opening_brackets(&text), plain, "{text}");
+        assert!(depth(&text) <= plain);
+    }
+    assert_eq!(opening_brackets(&"{".repeat(100_000)), 100_000);
+}

@@ -1,0 +1,407 @@
+// The chat page, driven as its user drives it. Nothing here waits for a time, only for what is to
+// be seen; a negative ("eve sees nothing") is looked at after something sent later has arrived.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+
+import { startServer } from './server.mjs';
+import {
+  Desk, bareSocket, everything, launchBrowser, look, say, screenshot, texts, waitOnline, waitState,
+  waitText,
+} from './windows.mjs';
+
+// What Chromium itself prints when a connection is refused; a page cannot prevent it.
+const REFUSED = /WebSocket connection to .* failed|net::ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE/;
+
+let browser, server, desk;
+before(async () => { browser = await launchBrowser(); });
+after(async () => { await browser?.close(); });
+beforeEach(async () => { server = await startServer(); desk = new Desk(browser, server); });
+afterEach(async () => { await server.stop(); });
+
+test('a private message reaches exactly one other user', async () => {
+  const [alice, bob, eve] = [await desk.openAs('alice'), await desk.openAs('bob'),
+    await desk.openAs('eve')];
+  await say(alice, 'bob', '你好，Bob！👋🏽 only for you');
+  await look(bob, 'alice');
+  await waitText(bob, '你好，Bob！👋🏽 only for you');
+  await say(bob, 'alice', '收到 🎉\nwith a second line');
+  await waitText(alice, '收到 🎉');
+  assert.deepEqual(await texts(alice),
+    ['你好，Bob！👋🏽 only for you', '收到 🎉\nwith a second line']);
+  await alice.locator('.status.ok').waitFor();
+  await screenshot(alice, 'private-light');
+
+  await say(bob, 'eve', 'this one is for eve');
+  await look(eve, 'bob');
+  await waitText(eve, 'this one is for eve');
+  const seen = await everything(eve);
+  assert.doesNotMatch(seen, /你好|收到|alice/);
+  assert.match(seen, /this one is for eve/);
+  await desk.close();
+});
+
+test('a room message reaches the whole room and no other room', async () => {
+  const dark = { colorScheme: 'dark' };
+  const [alice, bob] = [await desk.openAs('alice', '#lobby'), await desk.openAs('bob', '#lobby')];
+  const carol = await desk.openAs('carol', '&room=lobby', dark);
+  const eve = await desk.openAs('eve', '#中文');
+  await say(alice, '', 'good morning, lobby 大家好');
+  for (const page of [bob, carol]) await waitText(page, 'good morning, lobby 大家好');
+  await say(carol, '', 'good morning, alice');
+  for (const page of [alice, bob]) await waitText(page, 'good morning, alice');
+  assert.deepEqual(await texts(alice), ['good morning, lobby 大家好', 'good morning, alice']);
+  assert.deepEqual(await alice.locator('.msg:not(.mine) .who').allTextContents(), ['carol']);
+  await screenshot(carol, 'room-dark');
+
+  await say(alice, 'eve', 'rooms do not part people'); // and by now the rest would have arrived
+  await look(eve, 'alice');
+  await waitText(eve, 'rooms do not part people');
+  assert.doesNotMatch(await everything(eve), /good morning/);
+  await desk.close();
+});
+
+test('an absent receiver is shown beside the message', async () => {
+  const alice = await desk.openAs('alice');
+  await say(alice, 'bob', 'are you there?');
+  const message = alice.locator('.msg', { hasText: 'are you there?' });
+  const status = message.locator('.status.bad').first();
+  assert.match(await status.innerText(), /bob.? is not online\. Not delivered\./);
+  await screenshot(alice, 'offline-receiver');
+
+  const bob = await desk.openAs('bob');
+  await status.getByRole('button', { name: 'Send again' }).click();
+  await look(bob, 'alice');
+  await waitText(bob, 'are you there?');
+  await alice.locator('.status.ok').waitFor();
+  assert.equal(await alice.locator('.status.bad').count(), 1, 'the first one stays undelivered');
+  await desk.close();
+});
+
+test('hostile content is text and nothing else', async () => {
+  const hostile = ['<img src=x onerror="window.owned=1">', '<script>window.owned=2</script>',
+    '\u202Egnp.exe\u202C "><svg onload=window.owned=3>', '{"sender":"bob"', 'javascript:alert(1)'];
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  for (const text of hostile) await say(bob, 'alice', text);
+  await look(alice, 'bob');
+  await waitText(alice, hostile.at(-1));
+  assert.deepEqual(await texts(alice), hostile);
+
+  const name = '<img src=x onerror=window.owned=4>';
+  const mallory = await desk.openAs(name);
+  await say(mallory, 'alice', 'my name is markup');
+  await look(alice, name);
+  await waitText(alice, 'my name is markup');
+  await screenshot(alice, 'hostile');
+
+  // In a room even the sender is only a claim, and may be anything.
+  const bare = await bareSocket(mallory, `${server.webSocket}/`);
+  const sender = '\u202E<b onclick=owned=5>\n'.repeat(50);
+  await bare.send(JSON.stringify({ sender, text: hostile[0] }));
+  await bare.send('{"sender":"__proto__","text":"polluted"}');
+  await look(alice, 'Room');
+  await waitText(alice, 'polluted');
+  for (const page of [alice, bob, mallory]) {
+    assert.equal(await page.evaluate(() => window.owned), undefined);
+    assert.equal(await page.locator('#board img, #board b, #log svg:not(.tick):not(.face svg)')
+      .count(), 0);
+    assert.equal(await overflow(page), 0);
+  }
+  await desk.close();
+});
+
+test('what others broadcast is shown as it is, and not believed', async () => {
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  const bare = await bareSocket(bob, `${server.webSocket}/`);
+  const said = ['hello from a tutorial', '{"msg":[1,2]}', '12345678901234567890',
+    '{"type":"pong"}', '{"type":"error","code":403,"reason":"broadcast_off"}'];
+  for (const text of said) await bare.send(text);
+  await bare.sendBinary([0, 1, 255]);
+  await waitText(alice, '3 bytes of binary');
+  assert.deepEqual(await texts(alice), [...said, '\u20683\u2069 bytes of binary'].map((text) =>
+    text.replace(/[\u2068\u2069]/g, '')));
+  assert.deepEqual([...new Set(await alice.locator('.who').allTextContents())], ['someone']);
+
+  // Content that is not a string is shown with the digits it was sent with.
+  await bare.send('{"receiver":"alice","sender":"robot","content":{"n":12345678901234567890}}');
+  await look(alice, 'robot');
+  await waitText(alice, '{"n":12345678901234567890}');
+  await desk.close();
+});
+
+test('where rooms are echoed, one sees one\'s own words once', async () => {
+  await server.stop();
+  server = await startServer({ more: ['--broadcast', 'all'] });
+  desk = new Desk(browser, server);
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  await say(alice, '', 'same words');
+  await say(alice, '', 'same words');
+  await say(bob, '', 'enough');
+  await waitText(alice, 'enough');
+  assert.deepEqual(await texts(alice), ['same words', 'same words', 'enough']);
+  assert.deepEqual(await texts(bob), ['same words', 'same words', 'enough']);
+  await desk.close();
+});
+
+test('where rooms are switched off, the message says so', async () => {
+  await server.stop();
+  server = await startServer({ more: ['--broadcast', 'off'] });
+  desk = new Desk(browser, server);
+  const alice = await desk.openAs('alice');
+  await say(alice, '', 'anybody?');
+  await alice.locator('.status.bad').getByText('no messages to whole rooms').waitFor();
+  await desk.close();
+});
+
+test('a killed server is waited for, and messages flow again', async () => {
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  await say(alice, 'bob', 'before');
+  await look(bob, 'alice');
+  await waitText(bob, 'before');
+  await alice.locator('.status.ok').waitFor();
+
+  const { port } = server;
+  server.signal('SIGSTOP'); // now nobody can know what becomes of the next message
+  await say(alice, 'bob', 'into the void');
+  await server.stop('SIGKILL');
+  await Promise.all([alice, bob].map((page) => waitState(page, 'waiting', 'connecting')));
+  await alice.locator('.status.unsure').waitFor();
+  assert.match(await alice.locator('.status.unsure').innerText(), /not sure whether/);
+  await alice.locator('#away').getByText('Not connected').waitFor();
+  await alice.fill('#text', 'written while away');
+  await alice.press('#text', 'Enter');
+  await alice.locator('#hint').getByText('Not connected, not sent.').waitFor();
+  assert.equal(await alice.inputValue('#text'), 'written while away');
+  await waitState(alice, 'waiting');
+  await screenshot(alice, 'reconnecting');
+
+  server = await startServer({ port });
+  await Promise.all([alice, bob].map(waitOnline));
+  await alice.press('#text', 'Enter');
+  await waitText(bob, 'written while away');
+  await say(bob, 'alice', 'welcome back');
+  await waitText(alice, 'welcome back');
+  assert.deepEqual(await texts(bob), ['before', 'written while away', 'welcome back']);
+  assert.equal(await alice.locator('.note', { hasText: 'Away from' }).count(), 1);
+  await screenshot(alice, 'back');
+  await desk.close(REFUSED);
+});
+
+test('reconnect now does not wait for the countdown', async () => {
+  const alice = await desk.openAs('alice');
+  const { port } = server;
+  await server.stop('SIGKILL');
+  await waitState(alice, 'waiting');
+  server = await startServer({ port });
+  const now = alice.getByRole('button', { name: 'Reconnect now' });
+  // It may have come back by itself in the meantime, which is as good.
+  await now.click({ timeout: 2_000 }).catch(() => {});
+  await waitOnline(alice);
+  await desk.close(REFUSED);
+});
+
+test('everything can be done with the keyboard', async () => {
+  const bob = await desk.openAs('bob');
+  const alice = await desk.open('');
+  const { keyboard } = alice;
+  const focused = () => alice.evaluate(() => document.activeElement.id);
+  const tab = async (arrived) => {
+    for (let steps = 0; steps < 30 && !await arrived(); steps += 1) await keyboard.press('Tab');
+    assert.ok(await arrived());
+  };
+  await alice.evaluate(() => document.activeElement.blur());
+  await tab(async () => await focused() === 'name');
+  assert.equal(await alice.locator('#name').evaluate((node) => getComputedStyle(node).outlineStyle),
+    'solid', 'one sees where one is');
+  await keyboard.type('alice');
+  await keyboard.press('Enter');
+  await waitOnline(alice);
+  assert.equal(await focused(), 'text', 'one may write at once');
+
+  await keyboard.press('Shift+Tab');
+  assert.equal(await focused(), 'to');
+  await keyboard.type('bob');
+  await keyboard.press('Enter');
+  assert.equal(await focused(), 'text');
+  await keyboard.type('one line');
+  await keyboard.press('Shift+Enter');
+  await keyboard.type('and another');
+  await keyboard.press('Enter');
+  await look(bob, 'alice');
+  await waitText(bob, 'one line');
+  assert.deepEqual(await texts(bob), ['one line\nand another']);
+
+  // What was begun for bob stays with bob: it must not stand in the box that writes to all.
+  await keyboard.type('a half-written secret');
+  await keyboard.press('Escape');
+  assert.match(await alice.locator('#title').innerText(), /Room/);
+  assert.equal(await alice.inputValue('#text'), '');
+  assert.equal(await focused(), 'text');
+  await keyboard.type('to all');
+  await keyboard.press('Enter');
+  await look(bob, 'Room');
+  await waitText(bob, 'to all');
+  assert.deepEqual(await texts(bob), ['to all']);
+
+  // All the way round with Tab, through the list, the log and the composer: no trap.
+  const stops = new Set();
+  for (let steps = 0; steps < 16; steps += 1) {
+    await keyboard.press('Tab');
+    stops.add(await alice.evaluate(() => document.activeElement.id
+      || document.activeElement.className));
+  }
+  for (const stop of ['to', 'text', 'send', 'log', 'leave', 'conv']) {
+    assert.ok(stops.has(stop), stop);
+  }
+
+  // Into the list with Tab, onto bob with Enter, and the draft is there.
+  await tab(() => alice.evaluate(() => document.activeElement.className === 'conv'
+    && /bob/.test(document.activeElement.textContent)));
+  await keyboard.press('Enter');
+  assert.equal(await alice.inputValue('#text'), 'a half-written secret');
+  await desk.close();
+});
+
+test('text follows its address to one person, and never to all', async () => {
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  await alice.fill('#text', 'written first, addressed second');
+  await alice.fill('#to', 'bob');
+  await alice.press('#to', 'Enter');
+  assert.equal(await alice.inputValue('#text'), 'written first, addressed second');
+  await alice.fill('#to', '');
+  await alice.press('#to', 'Enter');
+  assert.equal(await alice.inputValue('#text'), '');
+  await say(alice, '', 'hello, room');
+  await waitText(bob, 'hello, room');
+
+  await alice.fill('#to', 'bob'); // not confirmed by Enter, and still what counts
+  await alice.locator('#text').press('Enter');
+  await look(bob, 'alice');
+  await waitText(bob, 'written first, addressed second');
+  await look(bob, 'Room');
+  assert.deepEqual(await texts(bob), ['hello, room']);
+  await desk.close();
+});
+
+test('Enter that chooses a word of an input method sends nothing', async () => {
+  const alice = await desk.openAs('alice');
+  await alice.fill('#text', 'ni hao');
+  await alice.locator('#text').dispatchEvent('keydown', { key: 'Enter', isComposing: true });
+  assert.equal(await alice.inputValue('#text'), 'ni hao');
+  assert.deepEqual(await texts(alice), []);
+  await alice.press('#text', 'Enter');
+  await waitText(alice, 'ni hao');
+  await desk.close();
+});
+
+test('the page speaks Chinese where the browser does', async () => {
+  const [door, mei] = [await desk.open('', { locale: 'zh-CN' }),
+    await desk.openAs('小美', '#茶馆', { locale: 'zh-CN' })];
+  assert.match(await door.locator('html').getAttribute('lang'), /^zh/);
+  assert.match(await door.locator('#door').innerText(), /你的名字[^]*房间[^]*连接/);
+  await screenshot(door, 'door-chinese');
+  assert.match(await mei.locator('#pill').innerText(), /在线/);
+  await say(mei, '小明', '在吗？');
+  await mei.locator('.status.bad').getByText('不在线，未送达').waitFor();
+  await look(mei, '茶馆');
+  await screenshot(mei, 'room-chinese');
+  await mei.getByRole('button', { name: 'English' }).click();
+  assert.equal(await mei.locator('html').getAttribute('lang'), 'en');
+  assert.match(await mei.locator('#pill').innerText(), /Online/);
+  assert.equal(await mei.locator('#title').innerText(), 'Room \u2068/茶馆\u2069');
+  await desk.close();
+});
+
+test('a phone shows all of it without scrolling sideways', async () => {
+  const bob = await desk.openAs('bob');
+  for (const [width, height] of [[360, 640], [320, 568]]) {
+    const phone = { viewport: { width, height }, isMobile: true, hasTouch: true };
+    const name = `phone-${width}`;
+    const door = await desk.open('', phone);
+    assert.equal(await overflow(door), 0);
+    await screenshot(door, `door-${name}`);
+    const page = await desk.openAs(name, '', phone);
+    await say(bob, name, `${'W'.repeat(300)} https://example.org/${'long/'.repeat(60)}`);
+    await say(bob, '', '很长的一行'.repeat(40));
+    await waitText(page, '很长的一行');
+    await page.locator('.badge:visible').waitFor();
+    assert.equal(await overflow(page), 0);
+    await look(page, 'bob');
+    await waitText(page, 'WWW');
+    await say(page, 'bob', 'from the phone 📱');
+    await look(bob, name);
+    await waitText(bob, 'from the phone 📱');
+    await say(page, 'nobody', 'hm');
+    await page.locator('.status.bad').waitFor();
+    assert.equal(await overflow(page), 0);
+    for (const id of ['to', 'text', 'send']) {
+      assert.ok(await page.locator(`#${id}`).evaluate((node) => {
+        const box = node.getBoundingClientRect();
+        return box.left >= 0 && box.right <= innerWidth && box.bottom <= innerHeight
+          && box.height >= 36;
+      }), `#${id} is within the screen and large enough for a finger`);
+    }
+    await screenshot(page, name);
+  }
+  await desk.close();
+});
+
+test('a name the server could not take is said before asking', async () => {
+  const cases = [['*', '“*”'], [' bob', 'space'], ['', 'choose a name'], ['名'.repeat(43), '129'],
+    ['a\u202Eb', 'text-direction'], ['a\nb', 'control']];
+  for (const [name, why] of cases) {
+    const page = await desk.open(`?user=${encodeURIComponent(name)}`);
+    await page.locator('#fault').getByText(why).waitFor();
+    assert.equal(await page.locator('#board').isVisible(), false);
+  }
+  await desk.close();
+});
+
+test('a name the server refuses is said at the door', async () => {
+  const alice = await desk.openAs('alice');
+  const guest = await bareSocket(alice, `${server.webSocket}/`);
+  await guest.send('{"receiver":"alice","content":"which guest am I?"}');
+  const row = alice.locator('.conv', { hasText: 'which guest am I?' });
+  const number = await row.locator('.name').innerText();
+  assert.match(number, /^[0-9]+$/);
+  const page = await desk.open(`?user=${number}`);
+  await page.locator('#fault').getByText('did not let').waitFor();
+  await screenshot(page, 'refused');
+  await page.fill('#name', 'carol');
+  await page.press('#name', 'Enter');
+  await waitOnline(page);
+  await desk.close(/WebSocket connection to .* failed/);
+});
+
+test('a second window is asked for its own name; a reload is not', async () => {
+  const first = await desk.open('');
+  await first.fill('#name', 'alice');
+  await first.fill('#room', 'tea');
+  await first.press('#name', 'Enter');
+  await waitOnline(first);
+  const second = await desk.open('');
+  assert.equal(await second.inputValue('#name'), '');
+  await first.reload();
+  await waitOnline(first);
+  assert.equal(await first.locator('#me').innerText(), 'alice');
+  assert.match(await first.locator('#title').innerText(), /tea/);
+  await first.getByRole('button', { name: 'Change name' }).click();
+  assert.equal(await first.locator('#name').isVisible(), true);
+  await desk.close();
+});
+
+test('a flood leaves the page small and the last message in sight', async () => {
+  const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+  const bare = await bareSocket(bob, `${server.webSocket}/`);
+  await bare.sendMany(10_000, 'flood');
+  await bob.locator('#log .text', { hasText: 'flood 10000' }).waitFor();
+  await waitText(alice, 'flood 10000');
+  assert.ok(await alice.locator('#log > *').count() <= 1_002);
+  await alice.locator('.note', { hasText: 'Older messages' }).waitFor({ state: 'attached' });
+  await say(alice, '', 'still alive');
+  await waitText(bob, 'still alive');
+  await desk.close();
+});
+
+const overflow = (page) => page.evaluate(() => Math.max(0, document.documentElement.scrollWidth
+  - document.documentElement.clientWidth, visualViewport.width - screen.width));

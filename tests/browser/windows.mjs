@@ -1,0 +1,145 @@
+// Browser windows on the chat page, and what a person does with them.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+// `tests/browser/run` installs beneath target/, so that the sources stay as they are in the clone.
+const modules = process.env.BROWSER_MODULES
+  || new URL('../../target/browser/', import.meta.url);
+const { chromium } = createRequire(modules)('playwright-core');
+
+const SCREENSHOTS = process.env.SCREENSHOTS;
+const WAIT_MS = 30_000;
+
+export function launchBrowser() {
+  return chromium.launch({ // each launch with a user data directory of its own
+    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+      '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+}
+
+// One person's browser: windows opened from it share cookies and storage, as real ones do.
+export class Desk {
+  constructor(browser, server) {
+    this.browser = browser;
+    this.server = server;
+    this.complaints = [];
+    this.strayRequests = [];
+    this.contexts = new Map();
+  }
+
+  async context(options) {
+    const key = JSON.stringify(options);
+    if (!this.contexts.has(key)) {
+      const context = await this.browser.newContext({
+        viewport: { width: 1180, height: 760 }, locale: 'en-US', ...options,
+      });
+      context.setDefaultTimeout(WAIT_MS);
+      const { host } = new URL(this.server.origin);
+      context.on('request', (request) => this.judge(request.url(), host));
+      context.on('page', (page) => {
+        page.on('websocket', (socket) => this.judge(socket.url(), host));
+        page.on('pageerror', (error) => this.complaints.push(`uncaught: ${error}`));
+        page.on('dialog', (dialog) => {
+          this.complaints.push(`dialog: ${dialog.message()}`);
+          dialog.dismiss();
+        });
+        page.on('console', (message) => {
+          if (['error', 'warning'].includes(message.type())) this.complaints.push(message.text());
+        });
+      });
+      this.contexts.set(key, context);
+    }
+    return this.contexts.get(key);
+  }
+
+  judge(url, host) {
+    if (!url.startsWith('data:') && new URL(url).host !== host) this.strayRequests.push(url);
+  }
+
+  // Opens `/` followed by `rest`, such as `?user=alice#lobby`.
+  async open(rest, options = {}) {
+    const page = await (await this.context(options)).newPage();
+    await page.goto(`${this.server.origin}/${rest}`);
+    return page;
+  }
+
+  async openAs(name, rest = '', options = {}) {
+    const page = await this.open(`?user=${encodeURIComponent(name)}${rest}`, options);
+    await waitOnline(page);
+    return page;
+  }
+
+  // Closes the windows; what they complained of, but for what `expected` matches, is a failure.
+  async close(expected = /$^/) {
+    await Promise.all([...this.contexts.values()].map((context) => context.close()));
+    assert.deepEqual(this.complaints.filter((text) => !expected.test(text)), []);
+    assert.deepEqual(this.strayRequests, [], 'the page asks nobody but its server');
+  }
+}
+
+export const waitOnline = (page) => waitState(page, 'online');
+
+export async function waitState(page, ...states) {
+  const any = states.map((state) => `#pill[data-state=${state}]`).join();
+  await page.locator(any).waitFor({ timeout: WAIT_MS });
+}
+
+// Addresses `to` (empty: the whole room) and sends `text`.
+export async function say(page, to, text) {
+  await page.fill('#to', to);
+  await page.press('#to', 'Enter');
+  await page.fill('#text', text);
+  await page.press('#text', 'Enter');
+}
+
+// Opens the conversation with this name from the list.
+export async function look(page, name) {
+  await page.locator('.conv').filter({ has: page.locator('.name', { hasText: name }) }).click();
+}
+
+// The texts of the conversation that is open.
+export const texts = (page) => page.locator('#log .text').allTextContents();
+
+export async function waitText(page, text) {
+  await page.locator('#log .text', { hasText: text }).first().waitFor();
+}
+
+// Everything a window has ever shown, in all its conversations.
+export async function everything(page) {
+  const all = [];
+  for (const conversation of await page.locator('.conv').all()) {
+    await conversation.click();
+    all.push(await page.locator('#log').innerText());
+  }
+  return all.join('\n');
+}
+
+// A bare WebSocket without page, opened from a window: a guest, a tutorial's client, a bad one.
+export async function bareSocket(page, url) {
+  const handle = await page.evaluateHandle((address) => new Promise((resolve, reject) => {
+    const socket = new WebSocket(address);
+    socket.heard = [];
+    socket.onmessage = (event) => socket.heard.push(event.data);
+    socket.onopen = () => resolve(socket);
+    socket.onerror = () => reject(new Error(`no connection to ${address}`));
+  }), url);
+  return {
+    send: (data) => handle.evaluate((socket, text) => socket.send(text), data),
+    sendBinary: (bytes) => handle.evaluate((socket, list) => socket.send(new Uint8Array(list)),
+      bytes),
+    sendMany: (count, text) => handle.evaluate((socket, [n, words]) => {
+      for (let i = 1; i <= n; i += 1) socket.send(`${words} ${i}`);
+    }, [count, text]),
+  };
+}
+
+// With SCREENSHOTS=directory, what a person should look at is kept there.
+export async function screenshot(page, name) {
+  if (!SCREENSHOTS) return;
+  mkdirSync(SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+}

@@ -17,7 +17,7 @@ use crate::protocol::{
     Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER, Phase,
 };
 use crate::timer::{Millis, Wheel};
-use crate::wire::{CloseCode, HeadScanner};
+use crate::wire::{Body, CloseCode, HandshakeError, HeadScanner, Response};
 
 /// One connection.
 #[derive(Debug)]
@@ -505,9 +505,7 @@ impl Core {
         let too_slow = CloseCode::application(4503).unwrap_or(CloseCode::TRY_AGAIN_LATER);
         let cause = Cause::Timeout(deadline);
         match deadline {
-            Deadline::RequestHead => {
-                self.drop_now(id, CloseCode::ABNORMAL, "", cause);
-            }
+            Deadline::RequestHead => self.head_timeout(id),
             Deadline::Ping => {
                 let now = self.now;
                 let Some(slot) = self.slots.get_mut(id) else { return };
@@ -520,6 +518,19 @@ impl Core {
             // A Close would wait behind what the peer does not take: there is no way to say it.
             Deadline::Write => self.drop_now(id, too_slow, "too slow", cause),
         }
+    }
+
+    /// Who has begun a request is told that it came too late; who has said nothing, nothing.
+    fn head_timeout(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.counts.bytes_in == 0 {
+            let cause = Cause::Timeout(Deadline::RequestHead);
+            return self.drop_now(id, CloseCode::ABNORMAL, "", cause);
+        }
+        let mut response = Vec::new();
+        Response::from(HandshakeError::HeadTimeout).write(&mut response, Body::Included);
+        slot.outbox.push(&response);
+        self.drain(id);
     }
 }
 

@@ -297,9 +297,6 @@ impl<H: Handler> Engine<H> {
             Ok(head) => head,
             Err(error) => return self.refuse(id, error),
         };
-        if head.headers_len() as u64 > self.core.limits.head_headers_max {
-            return self.refuse(id, HandshakeError::HeadersTooMany);
-        }
         let Some(slot) = self.core.slots.get(id) else { return };
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);

@@ -332,6 +332,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut response = Vec::with_capacity(256);
         upgrade.write_response(&mut response, &Accepted { protocol, extensions: None });
+        slot.outbox.lend(&mut self.core.pool);
         slot.outbox.push(&response);
         slot.stage = Stage::Open;
         slot.opened = true;
@@ -357,6 +358,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut bytes = Vec::new();
         response.write(&mut bytes, body);
+        slot.outbox.lend(&mut self.core.pool);
         slot.outbox.push(&bytes);
         self.core.drain(id);
     }
@@ -367,6 +369,8 @@ impl<H: Handler> Engine<H> {
     fn deliver(&mut self, id: ConnId, bytes: &mut [u8]) {
         let high = self.core.limits.outbox_high_bytes;
         let mut input = Input::new(bytes);
+        // Pongs and Close find a queue as messages do.
+        self.core.lend(id);
         while let Some(slot) = self.core.slots.get_mut(id) {
             let open = match slot.stage {
                 Stage::Open => true,
@@ -408,6 +412,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
+        self.core.give_back(id);
         self.core.account(id);
         if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
             self.core.relieve(0);

@@ -157,7 +157,7 @@ impl Outbox {
     #[inline]
     pub fn lend(&mut self, pool: &mut Pool) {
         if self.queue.is_none() {
-            self.queue = pool.queues.pop();
+            self.queue = pool.take();
         }
     }
 
@@ -166,9 +166,8 @@ impl Outbox {
     pub fn give_back(&mut self, pool: &mut Pool) {
         if self.is_empty()
             && let Some(queue) = self.queue.take()
-            && pool.queues.len() < pool.max
         {
-            pool.queues.push(queue);
+            pool.keep(queue);
         }
     }
 }
@@ -179,13 +178,32 @@ pub struct Pool {
     // Boxed, because a queue moves between the pool and an outbox as one pointer.
     #[allow(clippy::vec_box)]
     queues: Vec<Box<Queue>>,
-    max: usize,
+    /// What they own. Invariant: at most `max_bytes`.
+    bytes: usize,
+    max_bytes: usize,
 }
 
 impl Pool {
-    /// A pool that keeps at most `max` idle queues, of at most [`KEEP_MAX_BYTES`] each.
-    pub fn new(max: usize) -> Pool {
-        Pool { queues: Vec::new(), max }
+    /// A pool whose idle queues own at most `max_bytes` together, so that it keeps many small ones
+    /// or a few large ones, of at most [`KEEP_MAX_BYTES`] each.
+    pub fn new(max_bytes: usize) -> Pool {
+        Pool { queues: Vec::new(), bytes: 0, max_bytes }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Box<Queue>> {
+        let queue = self.queues.pop()?;
+        self.bytes -= queue.footprint();
+        Some(queue)
+    }
+
+    #[inline]
+    fn keep(&mut self, queue: Box<Queue>) {
+        let footprint = queue.footprint();
+        if footprint <= self.max_bytes - self.bytes {
+            self.bytes += footprint;
+            self.queues.push(queue);
+        }
     }
 }
 
@@ -217,6 +235,16 @@ impl Queue {
             Some(Chunk::Own(bytes)) => bytes,
             _ => unreachable!("invariant: the last chunk is ours, it was just looked at or pushed"),
         }
+    }
+
+    /// Bytes that an empty queue owns, itself included: its table and the one vector it kept.
+    #[inline]
+    fn footprint(&self) -> usize {
+        let kept = match self.chunks.front() {
+            Some(Chunk::Own(bytes)) => bytes.capacity(),
+            _ => 0,
+        };
+        size_of::<Queue>() + self.chunks.capacity() * size_of::<Chunk>() + kept
     }
 
     fn drop_empty_back(&mut self) {
@@ -281,11 +309,11 @@ mod tests {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); 3];
             let filled = outbox.io_slices(&mut slices);
-            let bytes: Vec<u8> =
-                slices[..filled].iter().flat_map(|s| s.iter()).copied().take(step).collect();
-            let n = bytes.len();
+            let before = all.len();
+            let bytes = slices[..filled].iter().flat_map(|slice| slice.iter().copied());
+            all.extend(bytes.take(step));
+            let n = all.len() - before;
             assert!(n > 0, "a queue with bytes offers bytes");
-            all.extend_from_slice(&bytes[..n]);
             outbox.advance(n);
         }
         all
@@ -319,7 +347,7 @@ mod tests {
     #[test]
     fn an_idle_outbox_is_one_pointer_and_gives_its_queue_back() {
         assert_eq!(size_of::<Outbox>(), size_of::<usize>());
-        let mut pool = Pool::new(1);
+        let mut pool = Pool::new(4096);
         let mut outbox = Outbox::new();
         outbox.push(b"hello");
         outbox.give_back(&mut pool);
@@ -336,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_large_buffer_is_not_kept_by_an_idle_queue() {
-        let mut pool = Pool::new(4);
+        let mut pool = Pool::new(1 << 20);
         let mut outbox = Outbox::new();
         outbox.push(&vec![0; KEEP_MAX_BYTES * 4]);
         drain(&mut outbox, usize::MAX);
@@ -347,15 +375,24 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_keeps_no_more_than_it_was_told() {
-        let mut pool = Pool::new(2);
-        let mut outboxes: Vec<Outbox> = (0..5).map(|_| Outbox::new()).collect();
-        for outbox in &mut outboxes {
-            outbox.push(b"x");
-            outbox.advance(1);
-            outbox.give_back(&mut pool);
+    fn the_pool_keeps_no_more_bytes_than_it_was_told_and_counts_what_it_lends() {
+        let mut pool = Pool::new(10_000);
+        let mut outboxes: Vec<Outbox> = (0..20).map(|_| Outbox::new()).collect();
+        for _ in 0..3 {
+            for outbox in &mut outboxes {
+                outbox.lend(&mut pool);
+                outbox.push(&[0; 2_000]);
+            }
+            assert_eq!((pool.queues.len(), pool.bytes), (0, 0));
+            for outbox in &mut outboxes {
+                outbox.advance(2_000);
+                outbox.give_back(&mut pool);
+            }
+            assert_eq!(pool.queues.len(), 4);
+            let counted: usize = pool.queues.iter().map(|queue| queue.footprint()).sum();
+            assert_eq!(pool.bytes, counted);
+            assert!(pool.bytes <= 10_000, "{} bytes kept", pool.bytes);
         }
-        assert_eq!(pool.queues.len(), 2);
     }
 
     #[test]

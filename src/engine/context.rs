@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::core::{Core, Stage, Timer};
 use super::handler::{Cause, Delivery};
 use crate::hub::ConnId;
-use crate::outbox::{Frame, Outbox};
+use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
 use crate::timer::Millis;
 use crate::wire::{CloseCode, Opcode};
@@ -57,12 +57,10 @@ impl Context<'_> {
             MessageKind::Text => Opcode::Text,
             MessageKind::Binary => Opcode::Binary,
         };
-        let mut scratch = Outbox::new();
-        scratch.lend(&mut self.core.pool);
-        self.core.endpoint.write_frame(opcode, parts, &mut scratch);
+        let Core { endpoint, scratch, .. } = &mut *self.core;
+        endpoint.write_frame(opcode, parts, scratch);
         let frame = Frame::new(scratch.front());
         scratch.advance(scratch.len());
-        scratch.give_back(&mut self.core.pool);
         frame
     }
 

@@ -17,7 +17,7 @@ use crate::protocol::{
     Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER, Phase,
 };
 use crate::timer::{Millis, Wheel};
-use crate::wire::{CloseCode, HeadScanner};
+use crate::wire::{Body, CloseCode, HandshakeError, HeadScanner, Response};
 
 /// One connection.
 #[derive(Debug)]
@@ -107,6 +107,9 @@ pub(super) struct Core {
     pub now: Millis,
     pub wheel: Wheel<Timer>,
     dirty: VecDeque<ConnId>,
+    /// Those of them that this tick's flush takes, until it has named them all.
+    flushing: VecDeque<ConnId>,
+    is_flushing: bool,
     /// Opened connections whose `on_close` is owed at the end of the tick.
     pub ended: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
@@ -117,6 +120,8 @@ pub(super) struct Core {
     /// Connections whose handler is owed `on_drained`.
     pub drained: Vec<ConnId>,
     pub pool: Pool,
+    /// Where frames for many are encoded.
+    pub scratch: Outbox,
     /// Sum of `Slot::accounted`.
     pub buffered: usize,
     pub surplus: usize,
@@ -149,12 +154,15 @@ impl Core {
             now: Millis(0),
             wheel: Wheel::new(),
             dirty: VecDeque::new(),
+            flushing: VecDeque::new(),
+            is_flushing: false,
             ended: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),
             resumed: Vec::new(),
             drained: Vec::new(),
-            pool: Pool::new(POOL_MAX),
+            pool: Pool::new(POOL_MAX_BYTES),
+            scratch: Outbox::new(),
             buffered: 0,
             surplus: 0,
             stopping: false,
@@ -208,8 +216,7 @@ impl Core {
         let over = self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes;
         let high = self.limits.outbox_high_bytes;
         // Judged before the total: nobody is closed to make room for what is refused anyway.
-        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
-        let Some(slot) = slot else { return Err(Delivery::Gone) };
+        let slot = self.open_slot(to).ok_or(Delivery::Gone)?;
         if slot.is_congested(high) {
             slot.refused = true;
             return Err(Delivery::Congested);
@@ -218,10 +225,13 @@ impl Core {
             return Err(Delivery::Dropped);
         }
         // The receiver may have been the largest itself.
-        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
-        let Some(slot) = slot else { return Err(Delivery::Gone) };
-        slot.outbox.lend(&mut self.pool);
-        Ok(slot)
+        self.lend(to);
+        self.open_slot(to).ok_or(Delivery::Gone)
+    }
+
+    #[inline]
+    fn open_slot(&mut self, id: ConnId) -> Option<&mut Slot> {
+        self.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open)
     }
 
     #[inline]
@@ -247,6 +257,20 @@ impl Core {
         slot.counts.messages_out += 1;
         self.mark_dirty(to);
         Delivery::Queued
+    }
+
+    /// Gives a connection a queue that is to be written to.
+    #[inline]
+    pub fn lend(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.outbox.lend(&mut self.pool);
+    }
+
+    /// Takes the queue back, if nothing was written to it.
+    #[inline]
+    pub fn give_back(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.outbox.give_back(&mut self.pool);
     }
 
     /// Puts a connection that has something to write on the dirty list, once, and accounts for it.
@@ -280,12 +304,10 @@ impl Core {
         }
         while self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes {
             let alive = self.slots.iter().filter(|(_, slot)| slot.stage != Stage::Gone);
-            let Some((id, slot)) = alive.max_by_key(|(_, slot)| slot.accounted) else {
+            let largest = alive.max_by_key(|(_, slot)| slot.accounted);
+            let Some((id, slot)) = largest.filter(|(_, slot)| slot.accounted > 0) else {
                 return false;
             };
-            if slot.accounted == 0 {
-                return false;
-            }
             warn!(
                 "memory_full conn={id} peer={} closing=largest bytes={} limit={}",
                 slot.peer, slot.accounted, self.limits.outbox_total_bytes
@@ -299,7 +321,13 @@ impl Core {
     // ---- flushing ------------------------------------------------------------------------------
 
     pub fn next_dirty(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.dirty.pop_front() {
+        // What becomes dirty meanwhile has its turn in the next tick: a peer that reads as fast as
+        // `on_drained` refills would keep the loop here for ever.
+        if !self.is_flushing {
+            std::mem::swap(&mut self.dirty, &mut self.flushing);
+            self.is_flushing = true;
+        }
+        while let Some(id) = self.flushing.pop_front() {
             if let Some(slot) = self.slots.get_mut(id) {
                 slot.dirty = false;
                 if slot.stage != Stage::Gone {
@@ -307,11 +335,12 @@ impl Core {
                 }
             }
         }
+        self.is_flushing = false;
         None
     }
 
     pub fn has_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.flushing.is_empty()
     }
 
     /// The kernel took `written` bytes of the `offered`.
@@ -372,6 +401,7 @@ impl Core {
         if slot.stage != Stage::Open {
             return;
         }
+        slot.outbox.lend(&mut self.pool);
         slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
         slot.stage = Stage::Closing;
         slot.clocks.since = self.now;
@@ -385,6 +415,7 @@ impl Core {
     pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if matches!(slot.stage, Stage::Open | Stage::Closing) {
+            slot.outbox.lend(&mut self.pool);
             slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
             slot.note_closed(code, Cow::Borrowed(reason), cause);
         }
@@ -481,9 +512,8 @@ impl Core {
             return; // a later entry took over
         }
         slot.wheel_at = NEVER;
-        match slot.deadline(&self.deadlines) {
-            Some((at, deadline)) if at <= now => self.run_out(id, deadline),
-            _ => {}
+        if let Some((_, deadline)) = slot.deadline(&self.deadlines).filter(|(at, _)| *at <= now) {
+            self.run_out(id, deadline);
         }
         self.schedule(id);
     }
@@ -493,12 +523,11 @@ impl Core {
         let too_slow = CloseCode::application(4503).unwrap_or(CloseCode::TRY_AGAIN_LATER);
         let cause = Cause::Timeout(deadline);
         match deadline {
-            Deadline::RequestHead => {
-                self.drop_now(id, CloseCode::ABNORMAL, "", cause);
-            }
+            Deadline::RequestHead => self.head_timeout(id),
             Deadline::Ping => {
                 let now = self.now;
                 let Some(slot) = self.slots.get_mut(id) else { return };
+                slot.outbox.lend(&mut self.pool);
                 slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
                 slot.clocks.pinged = now;
                 self.mark_dirty(id);
@@ -508,6 +537,19 @@ impl Core {
             // A Close would wait behind what the peer does not take: there is no way to say it.
             Deadline::Write => self.drop_now(id, too_slow, "too slow", cause),
         }
+    }
+
+    /// Who has begun a request is told that it came too late; who has said nothing, nothing.
+    fn head_timeout(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.counts.bytes_in == 0 {
+            let cause = Cause::Timeout(Deadline::RequestHead);
+            return self.drop_now(id, CloseCode::ABNORMAL, "", cause);
+        }
+        let mut response = Vec::new();
+        Response::from(HandshakeError::HeadTimeout).write(&mut response, Body::Included);
+        slot.outbox.push(&response);
+        self.drain(id);
     }
 }
 
@@ -562,8 +604,9 @@ const BUFFERED_FALLBACK_BYTES: u64 = 1 << 30;
 /// The cap on connections where nobody knows the descriptor limit.
 const CONNECTIONS_FALLBACK_MAX: u64 = 1_000_000;
 
-/// Idle queues kept for reuse: as many as connections are written to in one busy tick.
-const POOL_MAX: usize = 256;
+/// What idle queues own that are kept for reuse: enough for a small message to thousands of
+/// connections in one tick.
+const POOL_MAX_BYTES: usize = 16 << 20;
 
 /// Connections beyond the limit that are let in just to be told so.
 const SURPLUS_MAX: usize = 32;

@@ -122,7 +122,7 @@ impl<H: Handler> Engine<H> {
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
         };
         if served.is_none() {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
         self.flow(id)
     }
@@ -136,7 +136,7 @@ impl<H: Handler> Engine<H> {
         if let Some(mut held) = held.filter(|held| !held.is_empty())
             && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
         {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
         self.flow(id)
     }
@@ -216,10 +216,8 @@ impl<H: Handler> Engine<H> {
         while let Some(id) = self.core.ended.pop() {
             let Some(slot) = self.core.slots.get(id) else { continue };
             let (closed, peer) = (slot.closed(self.core.now), slot.peer);
-            self.callback(Some(id), |handler, cx| {
-                log_closed(id, handler.user(id), peer, &closed);
-                handler.on_close(cx, id, &closed);
-            });
+            self.callback(None, |handler, _| log_closed(id, handler.user(id), peer, &closed));
+            self.callback(Some(id), |handler, cx| handler.on_close(cx, id, &closed));
         }
         actions.append(&mut self.core.actions);
         while let Some(id) = self.core.gone.pop() {
@@ -299,9 +297,6 @@ impl<H: Handler> Engine<H> {
             Ok(head) => head,
             Err(error) => return self.refuse(id, error),
         };
-        if head.headers_len() as u64 > self.core.limits.head_headers_max {
-            return self.refuse(id, HandshakeError::HeadersTooMany);
-        }
         let Some(slot) = self.core.slots.get(id) else { return };
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);
@@ -337,6 +332,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut response = Vec::with_capacity(256);
         upgrade.write_response(&mut response, &Accepted { protocol, extensions: None });
+        slot.outbox.lend(&mut self.core.pool);
         slot.outbox.push(&response);
         slot.stage = Stage::Open;
         slot.opened = true;
@@ -362,6 +358,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut bytes = Vec::new();
         response.write(&mut bytes, body);
+        slot.outbox.lend(&mut self.core.pool);
         slot.outbox.push(&bytes);
         self.core.drain(id);
     }
@@ -372,6 +369,8 @@ impl<H: Handler> Engine<H> {
     fn deliver(&mut self, id: ConnId, bytes: &mut [u8]) {
         let high = self.core.limits.outbox_high_bytes;
         let mut input = Input::new(bytes);
+        // Pongs and Close find a queue as messages do.
+        self.core.lend(id);
         while let Some(slot) = self.core.slots.get_mut(id) {
             let open = match slot.stage {
                 Stage::Open => true,
@@ -413,6 +412,7 @@ impl<H: Handler> Engine<H> {
                 }
             }
         }
+        self.core.give_back(id);
         self.core.account(id);
         if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
             self.core.relieve(0);
@@ -459,8 +459,16 @@ impl<H: Handler> Engine<H> {
         if catch_unwind(AssertUnwindSafe(|| call(handler, &mut cx))).is_err() {
             let Some(id) = id else { return error!("panicked callback") };
             error!("panicked conn={id} closing=1011");
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
+    }
+
+    /// Ends the connection for which a callback panicked: 1011, or 500 if it is not open yet.
+    fn fail(&mut self, id: ConnId) {
+        if self.core.slots.get(id).is_some_and(|slot| slot.stage == Stage::Head) {
+            return self.respond(id, &Response::text(500, "internal error"), Body::Included);
+        }
+        self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
     }
 }
 

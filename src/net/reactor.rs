@@ -39,6 +39,8 @@ struct Socket {
     transport: Transport,
     /// The kernel has seen the peer's FIN or RST: read on until it shows, for no edge follows.
     finishing: bool,
+    /// On the ready list, once.
+    ready: bool,
 }
 
 pub(super) struct Reactor<H: Handler> {
@@ -116,6 +118,11 @@ impl<H: Handler> Reactor<H> {
                 && (self.engine.connections() == 0 || self.now() >= stop_by)
             {
                 info!("stopped connections_left={}", self.engine.connections());
+                // The handler is told of the end of every connection, even of these.
+                for socket in self.sockets.iter().flatten() {
+                    self.engine.reset(socket.id);
+                }
+                self.engine.reap(&mut actions);
                 return Ok(());
             }
         }
@@ -195,7 +202,8 @@ impl<H: Handler> Reactor<H> {
                 if self.sockets.len() <= id.index() {
                     self.sockets.resize_with(id.index() + 1, || None);
                 }
-                self.sockets[id.index()] = Some(Socket { id, transport, finishing: false });
+                self.sockets[id.index()] =
+                    Some(Socket { id, transport, finishing: false, ready: false });
             }
             Err(error) => {
                 debug!("register_failed conn={id} error=\"{error}\"");
@@ -214,7 +222,12 @@ impl<H: Handler> Reactor<H> {
             self.serve(event);
         }
         for id in ready {
-            self.read_socket(id);
+            if let Some(Some(socket)) = self.sockets.get_mut(id.index())
+                && socket.id == id
+            {
+                socket.ready = false;
+                self.read_socket(id);
+            }
         }
         for id in resumed {
             if self.engine.resume(id) == Flow::Read {
@@ -247,7 +260,8 @@ impl<H: Handler> Reactor<H> {
         let mut budget = self.read_budget;
         loop {
             let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
-            if socket.id != id {
+            // On the ready list it has its turn there: one budget per tick, whatever edges come.
+            if socket.id != id || socket.ready {
                 return;
             }
             match socket.transport.read(&mut self.buffer) {
@@ -263,6 +277,7 @@ impl<H: Handler> Reactor<H> {
                     budget = budget.saturating_sub(read);
                     if budget == 0 {
                         // The others first; no edge will come for what is left.
+                        socket.ready = true;
                         self.ready.push(id);
                         return;
                     }

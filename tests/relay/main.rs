@@ -2,6 +2,8 @@
 //!
 //! The contract is `src/relay/PROTOCOL.md`; its sections are the modules here.
 
+#![cfg(feature = "relay")]
+
 mod broadcast;
 mod congestion;
 mod direct;

@@ -115,6 +115,10 @@ impl<H: Handler> Driver<H> {
         self.engine.shut_down();
     }
 
+    pub fn is_stopped(&self) -> bool {
+        !self.listening
+    }
+
     fn accept(&mut self) {
         for _ in 0..self.limits.accept_budget_max {
             let Some(link) = self.backlog.pop_front() else { return };
@@ -148,8 +152,8 @@ impl<H: Handler> Driver<H> {
                 && socket.id == id
             {
                 socket.ready = false;
+                self.read_socket(id);
             }
-            self.read_socket(id);
         }
         for id in resumed {
             self.progress += 1;

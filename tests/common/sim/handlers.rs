@@ -142,3 +142,126 @@ impl Handler for Switch {
         self.broadcast(cx, Message::Text("a timer"));
     }
 }
+
+/// Where [`Panicky`] panics, for user 1 alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spot {
+    Request,
+    Open,
+    Message,
+    Close,
+    Drained,
+    Timer,
+    BeforeFlush,
+    User,
+}
+
+/// Echoes, but panics in one callback. A message of user 0 that begins with `1|` goes to user 1.
+#[derive(Debug)]
+pub struct Panicky {
+    pub spot: Spot,
+    pub panics: std::cell::Cell<usize>,
+    target: Option<ConnId>,
+}
+
+impl Panicky {
+    pub fn new(spot: Spot) -> Panicky {
+        Panicky { spot, panics: std::cell::Cell::new(0), target: None }
+    }
+
+    fn at(&self, spot: Spot, id: Option<ConnId>) {
+        if spot == self.spot && self.target.is_some() && (id.is_none() || id == self.target) {
+            self.panics.set(self.panics.get() + 1);
+            panic!("{}", super::PANIC);
+        }
+    }
+}
+
+impl Ledger for Panicky {
+    fn queued(&self, _: ConnId) -> Option<&[Payload]> {
+        None
+    }
+}
+
+impl Handler for Panicky {
+    fn on_request(
+        &mut self,
+        _: &mut Context<'_>,
+        id: ConnId,
+        request: &Request<'_, '_>,
+    ) -> Verdict {
+        if request.head.path() == "/1" {
+            self.target = Some(id);
+        }
+        self.at(Spot::Request, Some(id));
+        Verdict::Upgrade { protocol: None }
+    }
+
+    fn on_open(&mut self, _: &mut Context<'_>, id: ConnId) {
+        self.at(Spot::Open, Some(id));
+    }
+
+    fn on_message(&mut self, cx: &mut Context<'_>, from: ConnId, message: Message<'_>) {
+        self.at(Spot::Message, Some(from));
+        match message.as_bytes() {
+            [b'1', b'|', ..] => {
+                let _ = self.target.map(|to| cx.send(to, message));
+            }
+            [b't', b'|', ..] => cx.set_timer(100, 1),
+            _ => {
+                let _ = cx.send(from, message);
+            }
+        }
+    }
+
+    fn on_close(&mut self, _: &mut Context<'_>, id: ConnId, _: &Closed) {
+        self.at(Spot::Close, Some(id));
+    }
+
+    fn on_drained(&mut self, _: &mut Context<'_>, id: ConnId) {
+        self.at(Spot::Drained, Some(id));
+    }
+
+    fn on_timer(&mut self, _: &mut Context<'_>, _: u64) {
+        self.at(Spot::Timer, None);
+    }
+
+    fn before_flush(&mut self, _: &mut Context<'_>) {
+        self.at(Spot::BeforeFlush, None);
+    }
+
+    fn user(&self, id: ConnId) -> Option<&str> {
+        self.at(Spot::User, Some(id));
+        None
+    }
+}
+
+/// Sends without end as soon as there is room, which a peer that reads as fast would never stop.
+#[derive(Debug, Default)]
+pub struct Fountain {
+    pub sent: usize,
+}
+
+impl Fountain {
+    fn fill(&mut self, cx: &mut Context<'_>, to: ConnId) {
+        while self.sent < 10_000 && cx.send(to, Message::Text("drop")) == Delivery::Queued {
+            self.sent += 1;
+        }
+    }
+}
+
+impl Ledger for Fountain {
+    fn queued(&self, _: ConnId) -> Option<&[Payload]> {
+        Some(&[])
+    }
+}
+
+impl Handler for Fountain {
+    fn on_message(&mut self, cx: &mut Context<'_>, from: ConnId, _: Message<'_>) {
+        self.fill(cx, from);
+    }
+
+    fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.fill(cx, id);
+    }
+}

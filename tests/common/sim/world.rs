@@ -36,7 +36,6 @@ pub struct World<H> {
     buffer_max: usize,
     short_writes: usize,
     message_max: usize,
-    stopped: bool,
     serial: usize,
 }
 
@@ -67,7 +66,6 @@ impl<H: Handler + Ledger> World<H> {
             buffer_max: 1 << 20,
             short_writes: 0,
             message_max: limits.message_max_bytes as usize,
-            stopped: false,
             serial: 0,
         }
     }
@@ -159,8 +157,7 @@ impl<H: Handler + Ledger> World<H> {
                 let max = self.driver.limits.message_max_bytes;
                 self.clients[client].misbehave(max, &mut self.random);
             }
-            150 if !self.stopped && self.random.percent(30) => {
-                self.stopped = true;
+            150 if !self.driver.is_stopped() && self.random.percent(30) => {
                 self.driver.stop();
             }
             _ => {}
@@ -379,12 +376,13 @@ impl<H: Handler + Ledger> World<H> {
                 return fail(format!("conn {id}: queued and received: {text}"));
             }
             let open = self.books().is_open(id);
-            if open && client.honest && !client.dead && handled.len() < client.sent.len() {
+            let reads = !client.dead && !client.stalled;
+            if open && client.honest && reads && handled.len() < client.sent.len() {
                 let text = format!("{} sent, {} delivered", client.sent.len(), handled.len());
                 return fail(format!("conn {id}: {text}"));
             }
             // Whatever was queued leaves, if the connection is open, or was closed in order.
-            let owed = (open && !client.dead) || client.close.is_some();
+            let owed = (open && reads) || client.close.is_some();
             if owed && client.received.len() < queued.len() {
                 let text = format!("{} queued, {} received", queued.len(), client.received.len());
                 return fail(format!("conn {id}: {text}"));
@@ -400,10 +398,11 @@ impl<H: Handler + Ledger> World<H> {
 
     /// Whether a connection may end so, given what its client did.
     fn may_end(&self, client: &Client, cause: Cause) -> bool {
-        let hurried = self.pace.clock == Clock::Jumpy || self.pace.chunk < 700 || client.slow;
+        let slow = client.slow || client.stalled || client.dead;
+        let hurried = slow || self.pace.clock == Clock::Jumpy || self.pace.chunk < 700;
         match cause {
             Cause::Application | Cause::Panicked => true,
-            Cause::Shutdown => self.stopped,
+            Cause::Shutdown => self.driver.is_stopped(),
             Cause::Overloaded => true,
             Cause::Timeout(Deadline::Close) => true,
             Cause::Timeout(_) => hurried,

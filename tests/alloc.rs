@@ -3,6 +3,7 @@
 //! In steady state one message from one connection to another allocates nothing, and one to
 //! everybody allocates once (the shared frame) however many they are. A connection that is open and
 //! silent owns no memory but its place.
+#![cfg(feature = "relay")]
 #![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
 use std::alloc::{GlobalAlloc, Layout, System};

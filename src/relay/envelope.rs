@@ -74,8 +74,6 @@ pub enum Envelope<'a> {
     },
     /// For everybody in the room, unchanged.
     Broadcast,
-    /// Not understood, or ambiguous: told to the sender, delivered to nobody.
-    Refused(Refusal),
 }
 
 /// The limits an envelope is read under.
@@ -95,25 +93,33 @@ impl Default for EnvelopeLimits {
 
 impl<'a> Envelope<'a> {
     /// Says what a text message is. Allocates only for keys and names with escapes in them.
-    pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Envelope<'a> {
-        let read = match text.trim_start_matches(JSON_WHITE_SPACE).as_bytes().first() {
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] for what is not understood, or ambiguous: it is told to the sender and
+    /// delivered to nobody.
+    pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
+        // RFC 8259 §2: the only white space around values.
+        let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        match text.bytes().find(|byte| !is_white(byte)) {
             Some(b'{') => read_object(text, limits),
             _ => read_other(text, limits),
-        };
-        read.unwrap_or_else(Envelope::Refused)
+        }
     }
 }
 
 /// Text that begins like an object: scanned, or if it is in any way unusual, parsed.
 fn read_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
-    if let Some(fields) = scan::fields(text, limits.depth_max) {
-        return fields.into_envelope(limits.name_max);
+    // Filled in place, for moving it costs as much as finding two keys.
+    let mut fields = Fields::default();
+    if scan::fields(text, limits.depth_max, &mut fields).is_some() {
+        return fields.envelope(limits.name_max);
     }
     let Some(fields) = parse_fields(text) else { return not_json(text) };
     if nesting_exceeds(text, limits.depth_max) {
         return Err(Refusal::NestingTooDeep);
     }
-    fields.into_envelope(limits.name_max)
+    fields.envelope(limits.name_max)
 }
 
 /// The values of the known keys; `None` if the text is not exactly one JSON object.
@@ -173,7 +179,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The rules in their order.
-    fn into_envelope(self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
+    fn envelope(&self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
         if self.is_repeated {
             return Err(Refusal::RepeatedKey);
         }
@@ -374,9 +380,6 @@ fn hex_pair(high: u8, low: u8) -> Option<u8> {
     let low = char::from(low).to_digit(16)?;
     u8::try_from(high * 16 + low).ok()
 }
-
-/// RFC 8259 §2: the only white space around values.
-const JSON_WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 #[cfg(test)]
 #[path = "envelope_tests.rs"]

@@ -43,4 +43,4 @@ mod message;
 pub use connection::{Connection, Input, State, Step};
 pub use deadline::{Clocks, Deadline, Deadlines, NEVER, Phase};
 pub use endpoint::{Endpoint, Role};
-pub use message::{Assembled, Message, MessageKind};
+pub use message::{Assembled, Message, MessageKind, borrow};

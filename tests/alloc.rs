@@ -3,6 +3,7 @@
 //! In steady state one message from one connection to another allocates nothing, and one to
 //! everybody allocates once (the shared frame) however many they are. A connection that is open and
 //! silent owns no memory but its place.
+#![cfg(feature = "relay")]
 #![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -225,11 +226,39 @@ fn a_message_through_the_relay_allocates_nothing() {
     for text in [
         r#"{"sender":"bob","receiver":"alice","content":"hello, alice"}"#,
         r#"{"receiver":"alice","content":"with \"escapes\" and \u00e9"}"#,
+        r#"{"x":{"y":[]},"receiver":"alice","content":{"a":[1,{"\u0061":null}],"b":[[],{}]}}"#,
+        "hello, the only other one in the room",
         r#"{"type":"ping"}"#,
+        r#"{"type":"join","group":"g"}"#,
         r#"{"receiver":"nobody","content":"a refusal"}"#,
+        r#"{"receiver":"alice"}"#,
+        r#"{"sender":"eve","receiver":"alice","content":"a refusal"}"#,
+        r#"{"group":"h","content":"a refusal"}"#,
     ] {
         assert_eq!(server.cost(bob, &frame(text.as_bytes())), 0, "{text}");
     }
+    let long = format!(r#"{{"receiver":"alice","content":"{}"}}"#, "x".repeat(20_000));
+    assert_eq!(server.cost(bob, &frame(long.as_bytes())), 0);
+}
+
+#[test]
+fn a_sender_whose_name_has_to_be_escaped_allocates_nothing() {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let quote = server.open("/?user=%22%5C");
+    server.open("/?user=alice");
+    let text = br#"{"receiver":"alice","content":"hello"}"#;
+    assert_eq!(server.cost(quote, &frame(text)), 0);
+}
+
+#[test]
+fn a_message_to_several_devices_allocates_once() {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let bob = server.open("/?user=bob");
+    for _ in 0..3 {
+        server.open("/?user=alice");
+    }
+    let text = br#"{"receiver":"alice","content":"hello"}"#;
+    assert_eq!(server.cost(bob, &frame(text)), 100);
 }
 
 #[test]

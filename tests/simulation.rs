@@ -4,6 +4,7 @@
 //! a run that fails prints the command that repeats it.
 
 #![cfg(feature = "relay")]
+#![cfg(feature = "relay")]
 #![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
 #[path = "common/sim/mod.rs"]
@@ -17,6 +18,7 @@ use switchboard::Limits;
 use switchboard::echo::Echo;
 use switchboard::engine::{Cause, Handler};
 use switchboard::protocol::Deadline;
+use switchboard::relay::{Relay, RelayConfig};
 use switchboard::timer::Millis;
 use switchboard::wire::{CloseCode, Opcode};
 
@@ -32,6 +34,24 @@ fn chaos_with_a_switch() {
         world.run(150)?;
         let faults = world.inner().faults.join("\n");
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    });
+}
+
+#[test]
+fn chaos_with_the_relay() {
+    for_each_seed("chaos_with_the_relay", |seed| {
+        let mut world = World::new(seed, Relay::new(RelayConfig::default()));
+        world.targets = sim::relay::RELAY_TARGETS;
+        world.compose = sim::relay::compose;
+        world.live(150)?;
+        sim::relay::check(&world)?;
+        world.outlast()?;
+        world.check_delivery()?;
+        sim::relay::check(&world)?;
+        world.finish()?;
+        let counts = world.inner().counts();
+        let left = counts.users + counts.groups + counts.rooms;
+        if left == 0 { Ok(()) } else { Err(world.report(format!("{counts:?} left"))) }
     });
 }
 
@@ -335,7 +355,7 @@ fn chatter_extends_neither_the_request_head_nor_the_closing_handshake() {
     world.clients[1].stalled = true; // so that it does not answer
     let mut random = world.random.fork();
     let link = world.link();
-    let mut dripping = Client::silent(link, 2, &mut random);
+    let mut dripping = Client::silent(link, "/2", &mut random);
     dripping.honest = false;
     world.clients.push(dripping);
     let start = world.driver.now;
@@ -364,7 +384,7 @@ fn a_shutdown_flushes_what_is_queued_and_closes_with_1001() {
     let mut world = world(Switch::default(), &[0, 1, 2]);
     let mut random = world.random.fork();
     let link = world.link();
-    world.clients.push(Client::silent(link, 3, &mut random));
+    world.clients.push(Client::silent(link, "/3", &mut random));
     world.clients[1].stalled = true;
     world.tell(0, &long(1, 9_000));
     world.driver.stop();

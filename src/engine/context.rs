@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::core::{Core, Stage, Timer};
+use super::core::{Core, Timer};
 use super::handler::{Cause, Delivery};
+use super::slot::Stage;
 use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};

@@ -27,6 +27,7 @@
 mod context;
 mod core;
 mod handler;
+mod slot;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,8 +36,9 @@ use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{Core, Stage, Timer};
+use self::core::{Core, Timer};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
+use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
 use crate::outbox::{Outbox, Payload};

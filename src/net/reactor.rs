@@ -265,9 +265,9 @@ impl<H: Handler> Reactor<H> {
                 return;
             }
             // A large message is read to where it belongs, all else into the shared buffer.
-            let mut space = self.engine.space(id);
+            let space = self.engine.space(id);
             let direct = space.is_some();
-            let buffer = space.as_deref_mut().unwrap_or(&mut self.buffer);
+            let buffer = space.unwrap_or(&mut self.buffer);
             let offered = buffer.len();
             match socket.transport.read(buffer) {
                 Io::Moved(0) => return self.engine.end_of_input(id),

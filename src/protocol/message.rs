@@ -82,8 +82,8 @@ impl Assembled {
         self.filled
     }
 
-    /// Appends a piece. `rest` is how many bytes the message lacks after it; `None` if nobody knows,
-    /// because this fragment is not the last.
+    /// Appends a piece. `rest` is how many bytes the message lacks after it; `None` if nobody
+    /// knows, because this fragment is not the last.
     ///
     /// Memory is taken for bytes that have arrived, not for those that a header promised: at most
     /// as much again as is there (or a little at the start), and no more than the message will

@@ -28,7 +28,8 @@
 //! let server = Endpoint::server();
 //! let (mut connection, mut outbox) = (Connection::new(), Outbox::new());
 //! let mut input = Input::new(&mut bytes);
-//! let Step::Message(message) = connection.advance(&server, &mut input, &mut outbox) else { panic!() };
+//! let step = connection.advance(&server, &mut input, &mut outbox);
+//! let Step::Message(message) = step else { panic!("{step:?}") };
 //! assert_eq!(message, Message::Text("Hello"));
 //!
 //! connection.send(&server, message, &mut outbox); // echo it: the server does not mask

@@ -7,6 +7,7 @@ mod identity;
 pub mod name;
 mod page;
 pub mod reply;
+mod scan;
 
 use crate::config::{Broadcast, Limits, Reach};
 use crate::engine::{Closed, Context, Delivery, Handler, Request, Verdict};

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use switchboard::echo::Echo;
 use switchboard::engine::{Closed, Context, Delivery, Handler, Request, Verdict};
 use switchboard::wire::CloseCode;
-use switchboard::{ConnId, Message};
+use switchboard::{ConnId, Message, MessageKind};
 
-use super::watch::{Ledger, Payload};
+use super::random::Random;
+use super::watch::{Ledger, Payload, Queued};
+use super::world::USERS;
 
 impl Ledger for Echo {
-    fn queued(&self, _: ConnId) -> Option<&[Payload]> {
-        None
+    fn queued(&self, _: ConnId) -> Queued<'_> {
+        Queued::Echo
     }
 }
 
@@ -79,8 +81,8 @@ impl Switch {
 }
 
 impl Ledger for Switch {
-    fn queued(&self, id: ConnId) -> Option<&[Payload]> {
-        Some(self.queued.get(&id).map_or(&[], |queued| &queued[..]))
+    fn queued(&self, id: ConnId) -> Queued<'_> {
+        Queued::Known(self.queued.get(&id).map_or(&[], |queued| &queued[..]))
     }
 }
 
@@ -143,6 +145,25 @@ impl Handler for Switch {
     }
 }
 
+/// A message in the switch's language.
+pub fn compose(random: &mut Random, serial: usize, client: usize, len: usize) -> Payload {
+    let to = match random.below(40) {
+        0..20 => format!("{}|", random.below(USERS)),
+        20..30 => "*|".to_owned(),
+        30 => format!("x{}|", random.below(USERS)),
+        31 => "t|".to_owned(),
+        32 if random.percent(30) => "!".to_owned(),
+        _ => "=|".to_owned(),
+    };
+    let mut bytes = format!("{to}{serial} from {client} ").into_bytes();
+    let fill = if random.percent(50) { "é" } else { "x" };
+    while bytes.len() + fill.len() <= len {
+        bytes.extend_from_slice(fill.as_bytes());
+    }
+    let kind = if random.percent(70) { MessageKind::Text } else { MessageKind::Binary };
+    Payload { kind, bytes }
+}
+
 /// Where [`Panicky`] panics, for user 1 alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spot {
@@ -178,8 +199,8 @@ impl Panicky {
 }
 
 impl Ledger for Panicky {
-    fn queued(&self, _: ConnId) -> Option<&[Payload]> {
-        None
+    fn queued(&self, _: ConnId) -> Queued<'_> {
+        Queued::Echo
     }
 }
 
@@ -251,8 +272,8 @@ impl Fountain {
 }
 
 impl Ledger for Fountain {
-    fn queued(&self, _: ConnId) -> Option<&[Payload]> {
-        Some(&[])
+    fn queued(&self, _: ConnId) -> Queued<'_> {
+        Queued::Unknown
     }
 }
 

@@ -18,6 +18,7 @@ mod driver;
 mod handlers;
 mod link;
 mod random;
+pub mod relay;
 mod watch;
 mod world;
 
@@ -27,7 +28,7 @@ pub use client::{Client, Stage};
 pub use driver::Driver;
 pub use handlers::{Fountain, Panicky, Spot, Switch};
 pub use random::Random;
-pub use watch::{Books, Ledger, Payload, Phase, Watched};
+pub use watch::{Books, Ledger, Payload, Phase, Queued, Watched};
 pub use world::{Pace, World};
 
 /// What a handler panics with when it is told to; it is not worth a line in the test's output.

@@ -253,7 +253,7 @@ mod tests {
         r#"{"sender":"bob","receiver":"alice","content":"hi"}"#,
         r#"{"content":{"a":[1,-2.5e+10,{"b":null,"c":[[],{}]}]},"receiver":1001}"#,
         " {\t\"type\" :\r\n\"join\" , \"group\": \"用户 😀\" } ",
-        r#"{"content":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud800 and more than eight","token":true}"#,
+        r#"{"content":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00\ud800 and over eight","token":true}"#,
         r#"{"content":[0,-0,0.5,10,1e5,1E-5,0e0,true,false,null,"",[[[]]],{"":{}}]}"#,
         "{}",
         " { } ",

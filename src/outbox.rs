@@ -249,6 +249,8 @@ pub struct Pool {
     buffers: Vec<Vec<u8>>,
     /// What all of them own. Invariant: at most `max_bytes`.
     bytes: usize,
+    /// The buffers' part of them.
+    buffer_bytes: usize,
     max_bytes: usize,
 }
 
@@ -256,12 +258,12 @@ impl Pool {
     /// A pool whose idle queues own at most `max_bytes` together, so that it keeps many small ones
     /// or a few large ones, of at most [`SMALL_MAX_BYTES`] each.
     pub fn new(max_bytes: usize) -> Pool {
-        Pool { queues: Vec::new(), buffers: Vec::new(), bytes: 0, max_bytes }
+        Pool { queues: Vec::new(), buffers: Vec::new(), bytes: 0, buffer_bytes: 0, max_bytes }
     }
 
-    /// Bytes that the pool owns.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes of the buffers that the pool owns.
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
     }
 
     /// A buffer with room for `len` bytes, and for [`CHUNK_MAX_BYTES`] at least. What is in it is
@@ -274,6 +276,7 @@ impl Pool {
         match found.map(|place| self.buffers.remove(place)) {
             Some(buffer) => {
                 self.bytes -= buffer.capacity();
+                self.buffer_bytes -= buffer.capacity();
                 buffer
             }
             None => Vec::with_capacity(len),
@@ -286,17 +289,17 @@ impl Pool {
         let capacity = buffer.capacity();
         if capacity >= CHUNK_MAX_BYTES && capacity <= self.max_bytes - self.bytes {
             self.bytes += capacity;
+            self.buffer_bytes += capacity;
             self.buffers.push(buffer);
         }
     }
 
     /// Gives memory back until no more than `max_bytes` are kept in buffers.
     pub fn trim(&mut self, max_bytes: usize) {
-        let mut kept: usize = self.buffers.iter().map(Vec::capacity).sum();
-        while kept > max_bytes && !self.buffers.is_empty() {
+        while self.buffer_bytes > max_bytes && !self.buffers.is_empty() {
             // The one that was used the longest time ago.
             let capacity = self.buffers.remove(0).capacity();
-            kept -= capacity;
+            self.buffer_bytes -= capacity;
             self.bytes -= capacity;
         }
     }

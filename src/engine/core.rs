@@ -58,6 +58,8 @@ pub(super) struct Core {
     /// The message that the handler is looking at, if it owns its bytes: what is sent on of it is
     /// not copied.
     pub passing: Option<Payload>,
+    /// When spare buffers are given back next; [`NEVER`] if there are few.
+    trim_at: Millis,
     /// Where frames for many are encoded.
     pub scratch: Outbox,
     /// Sum of `Slot::accounted`.
@@ -100,6 +102,7 @@ impl Core {
             resumed: Vec::new(),
             drained: Vec::new(),
             passing: None,
+            trim_at: NEVER,
             scratch: Outbox::new(),
             buffered: 0,
             surplus: 0,
@@ -450,6 +453,26 @@ impl Core {
         }
     }
 
+    /// Gives half of the spare buffers back each second that there are many: what a burst needed
+    /// is gone a few seconds later, and a steady load finds the most of it again.
+    pub fn trim(&mut self) {
+        let mut pool = self.endpoint.pool();
+        if self.trim_at <= self.now {
+            let half = pool.buffer_bytes() / 2;
+            pool.trim(half.max(POOL_IDLE_BYTES));
+            self.trim_at = NEVER;
+        }
+        if self.trim_at == NEVER && pool.buffer_bytes() > POOL_IDLE_BYTES {
+            self.trim_at = self.now.after(TRIM_INTERVAL_MS);
+        }
+    }
+
+    /// When the next deadline may pass.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let trim = (self.trim_at != NEVER).then_some(self.trim_at);
+        [self.wheel.next(), trim].into_iter().flatten().min()
+    }
+
     // ---- deadlines -----------------------------------------------------------------------------
 
     /// Sees to it that the wheel wakes us no later than the connection's next deadline.
@@ -519,3 +542,8 @@ const CONNECTIONS_FALLBACK_MAX: u64 = 1_000_000;
 
 /// Connections beyond the limit that are let in just to be told so.
 const SURPLUS_MAX: usize = 32;
+
+/// Spare buffers that are kept however long nothing happens.
+const POOL_IDLE_BYTES: usize = 1 << 20;
+
+const TRIM_INTERVAL_MS: u64 = 1_000;

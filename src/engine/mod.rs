@@ -201,6 +201,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
+        self.core.trim();
         let mut due = Vec::new();
         self.core.wheel.turn(self.core.now, &mut due);
         for timer in due {
@@ -264,7 +265,7 @@ impl<H: Handler> Engine<H> {
 
     /// When the next deadline may pass.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.core.wheel.next()
+        self.core.next_deadline()
     }
 
     /// Names the connections to be read again: first [`resume`](Engine::resume), then the socket.

@@ -29,51 +29,13 @@
 use std::borrow::Cow;
 
 use super::endpoint::{Endpoint, Role};
+use super::input::Input;
 use super::message::{Assembled, Message, MessageKind};
 use crate::outbox::Outbox;
 use crate::wire::utf8::validate;
 use crate::wire::{
     CloseCode, ClosePayload, FrameHeader, MaskingKey, Opcode, Parsed, ProtocolError,
 };
-
-/// Bytes from the peer that are not consumed yet. They are unmasked in place.
-#[derive(Debug)]
-pub struct Input<'b>(&'b mut [u8]);
-
-impl<'b> Input<'b> {
-    /// Wraps what one read returned.
-    pub fn new(bytes: &'b mut [u8]) -> Input<'b> {
-        Input(bytes)
-    }
-
-    /// Bytes left.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether all is consumed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Takes all that is left.
-    pub fn take_all(&mut self) -> &'b mut [u8] {
-        std::mem::take(&mut self.0)
-    }
-
-    #[inline]
-    fn take(&mut self, len: usize) -> &'b mut [u8] {
-        let (taken, rest) = std::mem::take(&mut self.0).split_at_mut(len);
-        self.0 = rest;
-        taken
-    }
-
-    /// Takes what is there of `len` bytes.
-    fn take_up_to(&mut self, len: u64) -> &'b mut [u8] {
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.0.len());
-        self.take(len)
-    }
-}
 
 /// What [`Connection::advance`] came to.
 #[derive(Debug)]
@@ -285,7 +247,7 @@ impl Connection {
     #[inline]
     fn next_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
         if self.spill_len == 0 {
-            return match FrameHeader::parse(input.0)? {
+            return match FrameHeader::parse(input.as_bytes())? {
                 Parsed::Complete { value, len } => {
                     input.take(len);
                     Ok(Some(value))

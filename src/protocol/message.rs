@@ -87,8 +87,8 @@ impl Assembled {
     ///
     /// Memory is taken for bytes that have arrived, not for those that a header promised: at most
     /// as much again as is there (or a little at the start), and no more than the message will
-    /// fill. Nor is it taken by the piece: each byte is moved once or twice on average, into however
-    /// many fragments the peer has cut the message.
+    /// fill. Nor is it taken by the piece: each byte is moved once or twice on average, into
+    /// however many fragments the peer has cut the message.
     pub(super) fn push(
         &mut self,
         piece: &[u8],

@@ -9,7 +9,7 @@ use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
 use crate::timer::Millis;
-use crate::wire::{CloseCode, Opcode};
+use crate::wire::{CloseCode, FrameHeader, Opcode};
 
 /// What a callback may do. Every call only queues; nothing is written, and no other callback is
 /// entered, before the one that runs has returned.
@@ -59,9 +59,11 @@ impl Context<'_> {
             MessageKind::Binary => Opcode::Binary,
         };
         let Core { endpoint, scratch, .. } = &mut *self.core;
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        scratch.reserve(len + FrameHeader::LEN_MAX, &mut endpoint.pool());
         endpoint.write_frame(opcode, parts, scratch);
         let frame = Frame::new(scratch.front());
-        scratch.advance(scratch.len());
+        scratch.advance_into(scratch.len(), &mut endpoint.pool());
         frame
     }
 

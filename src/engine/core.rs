@@ -13,10 +13,10 @@ use super::handler::{Cause, Counts, Delivery};
 use super::slot::{Slot, Stage};
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
-use crate::outbox::{Frame, Outbox, Pool};
+use crate::outbox::{Frame, Outbox, Payload};
 use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER};
 use crate::timer::{Millis, Wheel};
-use crate::wire::{Body, CloseCode, HandshakeError, Response};
+use crate::wire::{Body, CloseCode, FrameHeader, HandshakeError, Opcode, Response};
 
 /// What the event loop must do to a socket at the end of the tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,11 @@ pub(super) struct Core {
     pub resumed: Vec<ConnId>,
     /// Connections whose handler is owed `on_drained`.
     pub drained: Vec<ConnId>,
-    pub pool: Pool,
+    /// The message that the handler is looking at, if it owns its bytes: what is sent on of it is
+    /// not copied.
+    pub passing: Option<Payload>,
+    /// When spare buffers are given back next; [`NEVER`] if there are few.
+    trim_at: Millis,
     /// Where frames for many are encoded.
     pub scratch: Outbox,
     /// Sum of `Slot::accounted`.
@@ -97,7 +101,8 @@ impl Core {
             actions: Vec::new(),
             resumed: Vec::new(),
             drained: Vec::new(),
-            pool: Pool::new(POOL_MAX_BYTES),
+            passing: None,
+            trim_at: NEVER,
             scratch: Outbox::new(),
             buffered: 0,
             surplus: 0,
@@ -146,52 +151,72 @@ impl Core {
 
     // ---- sending -------------------------------------------------------------------------------
 
-    /// Whether `to` takes a message now; says why not.
-    #[inline]
-    fn admit(&mut self, to: ConnId, len: usize) -> Result<&mut Slot, Delivery> {
-        let over = self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes;
-        let high = self.limits.outbox_high_bytes;
-        // Judged before the total: nobody is closed to make room for what is refused anyway.
-        let slot = self.open_slot(to).ok_or(Delivery::Gone)?;
-        if slot.is_congested(high) {
-            slot.refused = true;
-            return Err(Delivery::Congested);
-        }
-        if over && !self.relieve(len) {
-            return Err(Delivery::Dropped);
-        }
-        // The receiver may have been the largest itself.
-        self.lend(to);
-        self.open_slot(to).ok_or(Delivery::Gone)
-    }
-
-    #[inline]
-    fn open_slot(&mut self, id: ConnId) -> Option<&mut Slot> {
-        self.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open)
-    }
-
     #[inline]
     pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
         let len = parts.iter().map(|part| part.len()).sum();
-        if let Err(refused) = self.admit(to, len) {
-            return refused;
-        }
-        let Some(slot) = self.slots.get_mut(to) else { return Delivery::Gone };
-        slot.connection.send_parts(&self.endpoint, kind, parts, &mut slot.outbox);
-        slot.counts.messages_out += 1;
-        self.mark_dirty(to);
-        Delivery::Queued
+        self.send_with(to, len, |endpoint, passing, slot| {
+            let opcode = match kind {
+                MessageKind::Text => Opcode::Text,
+                MessageKind::Binary => Opcode::Binary,
+            };
+            match passing {
+                Some(payload) => {
+                    slot.outbox.reserve(0, &mut endpoint.pool());
+                    endpoint.pass_frame(opcode, parts, payload, &mut slot.outbox)
+                }
+                None => {
+                    let len = len + FrameHeader::LEN_MAX;
+                    slot.outbox.reserve(len, &mut endpoint.pool());
+                    endpoint.write_frame(opcode, parts, &mut slot.outbox)
+                }
+            };
+        })
     }
 
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
-        let slot = match self.admit(to, frame.as_bytes().len()) {
-            Ok(slot) => slot,
-            Err(refused) => return refused,
-        };
-        slot.outbox.push_frame(frame);
+        let len = frame.as_bytes().len();
+        self.send_with(to, len, |endpoint, _, slot| {
+            let copied = if frame.is_shared() { 0 } else { len };
+            slot.outbox.reserve(copied, &mut endpoint.pool());
+            slot.outbox.push_frame(frame);
+        })
+    }
+
+    /// Queues `len` bytes by `write`, if the connection takes them now.
+    #[inline]
+    fn send_with(
+        &mut self,
+        to: ConnId,
+        len: usize,
+        write: impl FnOnce(&Endpoint, Option<&Payload>, &mut Slot),
+    ) -> Delivery {
+        // Judged before the total: nobody is closed to make room for what is refused anyway.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Delivery::Gone };
+        if slot.is_congested(self.limits.outbox_high_bytes) {
+            slot.refused = true;
+            return Delivery::Congested;
+        }
+        if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
+            && !self.relieve(len)
+        {
+            return Delivery::Dropped;
+        }
+        // The receiver may have been the largest itself.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Delivery::Gone };
+        let before = slot.outbox.len();
+        write(&self.endpoint, self.passing.as_ref(), slot);
         slot.counts.messages_out += 1;
-        self.mark_dirty(to);
+        let queued = slot.outbox.len() - before;
+        slot.accounted += queued;
+        self.buffered += queued;
+        // A blocked socket says so itself when it takes bytes again.
+        if !slot.dirty && slot.clocks.blocked == NEVER {
+            slot.dirty = true;
+            self.dirty.push_back(to);
+        }
         Delivery::Queued
     }
 
@@ -199,14 +224,14 @@ impl Core {
     #[inline]
     pub fn lend(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.lend(&mut self.pool);
+        slot.outbox.reserve(0, &mut self.endpoint.pool());
     }
 
     /// Takes the queue back, if nothing was written to it.
     #[inline]
     pub fn give_back(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.give_back(&mut self.pool);
+        slot.outbox.give_back(&mut self.endpoint.pool());
     }
 
     /// Puts a connection that has something to write on the dirty list, once, and accounts for it.
@@ -283,7 +308,7 @@ impl Core {
     pub fn wrote(&mut self, id: ConnId, written: usize, offered: usize) {
         let (low, now) = (self.limits.outbox_low_bytes, self.now);
         let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.advance(written);
+        slot.outbox.advance_into(written, &mut self.endpoint.pool());
         slot.counts.bytes_out += written as u64;
         let blocked = written < offered;
         if blocked {
@@ -304,7 +329,7 @@ impl Core {
             }
         }
         if left == 0 {
-            slot.outbox.give_back(&mut self.pool);
+            slot.outbox.give_back(&mut self.endpoint.pool());
         }
         self.account(id);
         if blocked {
@@ -337,7 +362,7 @@ impl Core {
         if slot.stage != Stage::Open {
             return;
         }
-        slot.outbox.lend(&mut self.pool);
+        slot.outbox.reserve(0, &mut self.endpoint.pool());
         slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
         slot.stage = Stage::Closing;
         slot.clocks.since = self.now;
@@ -351,7 +376,7 @@ impl Core {
     pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if matches!(slot.stage, Stage::Open | Stage::Closing) {
-            slot.outbox.lend(&mut self.pool);
+            slot.outbox.reserve(0, &mut self.endpoint.pool());
             slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
             slot.note_closed(code, Cow::Borrowed(reason), cause);
         }
@@ -428,6 +453,26 @@ impl Core {
         }
     }
 
+    /// Gives half of the spare buffers back each second that there are many: what a burst needed
+    /// is gone a few seconds later, and a steady load finds the most of it again.
+    pub fn trim(&mut self) {
+        let mut pool = self.endpoint.pool();
+        if self.trim_at <= self.now {
+            let half = pool.buffer_bytes() / 2;
+            pool.trim(half.max(POOL_IDLE_BYTES));
+            self.trim_at = NEVER;
+        }
+        if self.trim_at == NEVER && pool.buffer_bytes() > POOL_IDLE_BYTES {
+            self.trim_at = self.now.after(TRIM_INTERVAL_MS);
+        }
+    }
+
+    /// When the next deadline may pass.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let trim = (self.trim_at != NEVER).then_some(self.trim_at);
+        [self.wheel.next(), trim].into_iter().flatten().min()
+    }
+
     // ---- deadlines -----------------------------------------------------------------------------
 
     /// Sees to it that the wheel wakes us no later than the connection's next deadline.
@@ -463,7 +508,7 @@ impl Core {
             Deadline::Ping => {
                 let now = self.now;
                 let Some(slot) = self.slots.get_mut(id) else { return };
-                slot.outbox.lend(&mut self.pool);
+                slot.outbox.reserve(0, &mut self.endpoint.pool());
                 slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
                 slot.clocks.pinged = now;
                 self.mark_dirty(id);
@@ -495,9 +540,10 @@ const BUFFERED_FALLBACK_BYTES: u64 = 1 << 30;
 /// The cap on connections where nobody knows the descriptor limit.
 const CONNECTIONS_FALLBACK_MAX: u64 = 1_000_000;
 
-/// What idle queues own that are kept for reuse: enough for a small message to thousands of
-/// connections in one tick.
-const POOL_MAX_BYTES: usize = 16 << 20;
-
 /// Connections beyond the limit that are let in just to be told so.
 const SURPLUS_MAX: usize = 32;
+
+/// Spare buffers that are kept however long nothing happens.
+const POOL_IDLE_BYTES: usize = 1 << 20;
+
+const TRIM_INTERVAL_MS: u64 = 1_000;

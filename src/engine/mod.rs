@@ -41,8 +41,8 @@ pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdi
 use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
-use crate::outbox::Outbox;
-use crate::protocol::{Input, Message, Step};
+use crate::outbox::{Outbox, Payload};
+use crate::protocol::{Assembled, Input, Message, Step, borrow};
 use crate::timer::Millis;
 use crate::wire::{
     Accepted, Body, CloseCode, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade,
@@ -129,6 +129,30 @@ impl<H: Handler> Engine<H> {
         self.flow(id)
     }
 
+    /// Step 2: where the payload of a large message belongs that is to be read next, if that is
+    /// what comes next; then [`filled`](Engine::filled). Saves the copy out of the read buffer.
+    pub fn space(&mut self, id: ConnId) -> Option<&mut [u8]> {
+        let slot = self.core.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open)?;
+        slot.connection.space(&self.core.endpoint)
+    }
+
+    /// Step 2: `len` bytes were read into the [`space`](Engine::space).
+    pub fn filled(&mut self, id: ConnId, len: usize) -> Flow {
+        let now = self.core.now;
+        let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
+        let answers_ping = slot.clocks.hear(now);
+        slot.counts.bytes_in += len as u64;
+        let step = slot.connection.filled(&self.core.endpoint, len, &mut slot.outbox);
+        if answers_ping {
+            self.core.schedule(id);
+        }
+        if self.guarded(id, |engine| engine.step(id, step, true)).is_none() {
+            self.fail(id);
+        }
+        self.settle_account(id);
+        self.flow(id)
+    }
+
     /// Step 2, for a connection that [`take_resumed`](Engine::take_resumed) named: delivers the
     /// input that was held.
     pub fn resume(&mut self, id: ConnId) -> Flow {
@@ -177,6 +201,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
+        self.core.trim();
         let mut due = Vec::new();
         self.core.wheel.turn(self.core.now, &mut due);
         for timer in due {
@@ -240,7 +265,7 @@ impl<H: Handler> Engine<H> {
 
     /// When the next deadline may pass.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.core.wheel.next()
+        self.core.next_deadline()
     }
 
     /// Names the connections to be read again: first [`resume`](Engine::resume), then the socket.
@@ -334,7 +359,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut response = Vec::with_capacity(256);
         upgrade.write_response(&mut response, &Accepted { protocol, extensions: None });
-        slot.outbox.lend(&mut self.core.pool);
+        slot.outbox.reserve(0, &mut self.core.endpoint.pool());
         slot.outbox.push(&response);
         slot.stage = Stage::Open;
         slot.opened = true;
@@ -360,7 +385,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut bytes = Vec::new();
         response.write(&mut bytes, body);
-        slot.outbox.lend(&mut self.core.pool);
+        slot.outbox.reserve(0, &mut self.core.endpoint.pool());
         slot.outbox.push(&bytes);
         self.core.drain(id);
     }
@@ -393,32 +418,58 @@ impl<H: Handler> Engine<H> {
             if slot.outbox.len() != queued {
                 self.core.mark_dirty(id);
             }
-            match step {
-                Step::NeedInput => break,
-                Step::Message(message) if open => self.message(id, message),
-                Step::Assembled(message) if open => self.message(id, message.message()),
-                Step::Message(_) | Step::Assembled(_) | Step::Ping(_) | Step::Pong(_) => {}
-                Step::Closed { code, reason } => {
-                    let reason = reason.into_owned().into();
-                    if let Some(slot) = self.core.slots.get_mut(id) {
-                        slot.note_closed(code, reason, Cause::Peer);
-                    }
-                    self.core.drain(id);
-                }
-                Step::Failed(error) => {
-                    if let Some(slot) = self.core.slots.get_mut(id) {
-                        let cause = Cause::Protocol(error);
-                        slot.note_closed(error.close_code(), error.to_string().into(), cause);
-                    }
-                    self.core.drain(id);
-                }
+            if matches!(step, Step::NeedInput) {
+                break;
             }
+            self.step(id, step, open);
         }
         self.core.give_back(id);
+        self.settle_account(id);
+    }
+
+    /// What a connection holds has changed: the total counts.
+    fn settle_account(&mut self, id: ConnId) {
         self.core.account(id);
         if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
             self.core.relieve(0);
         }
+    }
+
+    #[inline]
+    fn step(&mut self, id: ConnId, step: Step<'_>, open: bool) {
+        match step {
+            Step::Message(message) if open => self.message(id, message),
+            Step::Assembled(message) if open => self.assembled(id, message),
+            Step::NeedInput
+            | Step::Message(_)
+            | Step::Assembled(_)
+            | Step::Ping(_)
+            | Step::Pong(_) => {}
+            Step::Closed { code, reason } => {
+                let reason = reason.into_owned().into();
+                if let Some(slot) = self.core.slots.get_mut(id) {
+                    slot.note_closed(code, reason, Cause::Peer);
+                }
+                self.core.drain(id);
+            }
+            Step::Failed(error) => {
+                if let Some(slot) = self.core.slots.get_mut(id) {
+                    let cause = Cause::Protocol(error);
+                    slot.note_closed(error.close_code(), error.to_string().into(), cause);
+                }
+                self.core.drain(id);
+            }
+        }
+    }
+
+    /// A message that owns its bytes: what the handler sends on of it is not copied.
+    fn assembled(&mut self, id: ConnId, message: Assembled) {
+        let (kind, buffer, len) = message.into_parts();
+        let payload = Payload::new(buffer);
+        self.core.passing = Some(payload.clone());
+        self.message(id, borrow(kind, &payload.as_bytes()[..len]));
+        self.core.passing = None;
+        payload.recycle(&mut self.core.endpoint.pool());
     }
 
     #[inline]
@@ -449,6 +500,7 @@ impl<H: Handler> Engine<H> {
         match catch_unwind(AssertUnwindSafe(|| call(self))) {
             Ok(value) => Some(value),
             Err(_) => {
+                self.core.passing = None;
                 error!("panicked conn={id} closing=1011");
                 None
             }

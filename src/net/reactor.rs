@@ -264,11 +264,21 @@ impl<H: Handler> Reactor<H> {
             if socket.id != id || socket.ready {
                 return;
             }
-            match socket.transport.read(&mut self.buffer) {
+            // A large message is read to where it belongs, all else into the shared buffer.
+            let space = self.engine.space(id);
+            let direct = space.is_some();
+            let buffer = space.unwrap_or(&mut self.buffer);
+            let offered = buffer.len();
+            match socket.transport.read(buffer) {
                 Io::Moved(0) => return self.engine.end_of_input(id),
                 Io::Moved(read) => {
-                    let emptied = read < self.buffer.len() && !socket.finishing;
-                    match self.engine.receive(id, &mut self.buffer[..read]) {
+                    let emptied = read < offered && !socket.finishing;
+                    let flow = if direct {
+                        self.engine.filled(id, read)
+                    } else {
+                        self.engine.receive(id, &mut self.buffer[..read])
+                    };
+                    match flow {
                         Flow::Read if emptied => return,
                         Flow::Read => {}
                         // What is left in the socket is read when the engine resumes.

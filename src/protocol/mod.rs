@@ -39,9 +39,11 @@
 mod connection;
 mod deadline;
 mod endpoint;
+mod input;
 mod message;
 
-pub use connection::{Connection, Input, State, Step};
+pub use connection::{Connection, State, Step};
 pub use deadline::{Clocks, Deadline, Deadlines, NEVER, Phase};
 pub use endpoint::{Endpoint, Role};
-pub use message::{Assembled, Message, MessageKind};
+pub use input::Input;
+pub use message::{Assembled, Message, MessageKind, borrow};

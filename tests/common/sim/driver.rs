@@ -192,12 +192,21 @@ impl<H: Handler> Driver<H> {
             if socket.id != id || socket.ready {
                 return;
             }
-            match self.links[socket.link].read(&mut self.buffer) {
+            let space = self.engine.space(id);
+            let direct = space.is_some();
+            let buffer = space.unwrap_or(&mut self.buffer);
+            let offered = buffer.len();
+            match self.links[socket.link].read(buffer) {
                 Io::Moved(0) => return self.engine.end_of_input(id),
                 Io::Moved(read) => {
                     self.progress += 1;
-                    let emptied = read < self.buffer.len() && !socket.finishing;
-                    match self.engine.receive(id, &mut self.buffer[..read]) {
+                    let emptied = read < offered && !socket.finishing;
+                    let flow = if direct {
+                        self.engine.filled(id, read)
+                    } else {
+                        self.engine.receive(id, &mut self.buffer[..read])
+                    };
+                    match flow {
                         Flow::Read if emptied => return,
                         Flow::Read => {}
                         Flow::Paused | Flow::Gone => return,

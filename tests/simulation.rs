@@ -460,7 +460,8 @@ fn a_peer_that_reads_as_fast_as_it_is_sent_to_does_not_keep_the_loop() {
     world.settle().unwrap();
     world.say(0, "begin");
     world.beat();
-    assert!(world.books().drained <= 1, "{} rounds in one tick", world.books().drained);
+    // Once where large replies leave after the read, once in the flush.
+    assert!(world.books().drained <= 2, "{} rounds in one tick", world.books().drained);
     world.settle().unwrap();
     assert_eq!(world.inner().sent, 10_000);
     assert_eq!(world.clients[0].received.len(), 10_000);

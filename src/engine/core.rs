@@ -291,7 +291,8 @@ impl Core {
         while let Some(id) = self.flushing.pop_front() {
             if let Some(slot) = self.slots.get_mut(id) {
                 slot.dirty = false;
-                if slot.stage != Stage::Gone {
+                // One that blocked earlier in this tick says so itself when it takes bytes again.
+                if slot.stage != Stage::Gone && slot.clocks.blocked == NEVER {
                     return Some(id);
                 }
             }
@@ -316,6 +317,8 @@ impl Core {
             if slot.clocks.blocked == NEVER || written > 0 {
                 slot.clocks.blocked = now;
             }
+        } else {
+            slot.clocks.blocked = NEVER;
         }
         let left = slot.outbox.len() as u64;
         if left <= low && slot.congested {

@@ -42,7 +42,7 @@ use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
 use crate::outbox::{Outbox, Payload};
-use crate::protocol::{Assembled, Input, Message, Step, borrow};
+use crate::protocol::{Assembled, Input, Message, NEVER, Step, borrow};
 use crate::timer::Millis;
 use crate::wire::{
     Accepted, Body, CloseCode, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade,
@@ -227,6 +227,11 @@ impl<H: Handler> Engine<H> {
     /// Step 6: what to write to it.
     pub fn output(&self, id: ConnId) -> Option<&Outbox> {
         self.core.slots.get(id).map(|slot| &slot.outbox)
+    }
+
+    /// Whether its socket took less than it was offered, and has not said since that it takes more.
+    pub fn is_blocked(&self, id: ConnId) -> bool {
+        self.core.slots.get(id).is_some_and(|slot| slot.clocks.blocked != NEVER)
     }
 
     /// Step 6: the kernel took `written` bytes of the `offered`. Fewer means that it takes no more

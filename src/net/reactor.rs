@@ -278,6 +278,7 @@ impl<H: Handler> Reactor<H> {
                     } else {
                         self.engine.receive(id, &mut self.buffer[..read])
                     };
+                    self.flush_large(id);
                     match flow {
                         Flow::Read if emptied => return,
                         Flow::Read => {}
@@ -287,7 +288,9 @@ impl<H: Handler> Reactor<H> {
                     budget = budget.saturating_sub(read);
                     if budget == 0 {
                         // The others first; no edge will come for what is left.
-                        socket.ready = true;
+                        if let Some(Some(socket)) = self.sockets.get_mut(id.index()) {
+                            socket.ready = true;
+                        }
                         self.ready.push(id);
                         return;
                     }
@@ -298,6 +301,16 @@ impl<H: Handler> Reactor<H> {
                     return self.engine.reset(id);
                 }
             }
+        }
+    }
+
+    /// Large replies leave at once, while the cache still has them, and their buffers serve the
+    /// next connection of this tick. All else waits, so that it can leave in one write.
+    fn flush_large(&mut self, id: ConnId) {
+        if self.engine.output(id).is_some_and(|outbox| outbox.len() >= EARLY_FLUSH_BYTES)
+            && !self.engine.is_blocked(id)
+        {
+            self.flush_one(id);
         }
     }
 
@@ -343,19 +356,22 @@ impl<H: Handler> Reactor<H> {
 
     fn flush(&mut self) {
         while let Some(id) = self.engine.next_dirty() {
-            let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { continue };
-            let Some(outbox) = self.engine.output(id) else { continue };
-            if outbox.is_empty() {
-                self.engine.wrote(id, 0, 0);
-                continue;
-            }
-            match socket.transport.write(outbox) {
-                (Io::Moved(written), offered) => self.engine.wrote(id, written, offered),
-                (Io::Blocked, offered) => self.engine.wrote(id, 0, offered),
-                (Io::Broken(error), _) => {
-                    debug!("write_failed conn={id} error=\"{error}\"");
-                    self.engine.reset(id);
-                }
+            self.flush_one(id);
+        }
+    }
+
+    fn flush_one(&mut self, id: ConnId) {
+        let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
+        let Some(outbox) = self.engine.output(id) else { return };
+        if outbox.is_empty() {
+            return self.engine.wrote(id, 0, 0);
+        }
+        match socket.transport.write(outbox) {
+            (Io::Moved(written), offered) => self.engine.wrote(id, written, offered),
+            (Io::Blocked, offered) => self.engine.wrote(id, 0, offered),
+            (Io::Broken(error), _) => {
+                debug!("write_failed conn={id} error=\"{error}\"");
+                self.engine.reset(id);
             }
         }
     }
@@ -396,6 +412,9 @@ const LISTENER_FIRST: usize = usize::MAX - 2;
 
 /// Events per `epoll_wait`.
 const EVENTS_MAX: usize = 1024;
+
+/// What a connection's own replies must come to for leaving before the end of the tick.
+const EARLY_FLUSH_BYTES: usize = 16 * 1024;
 
 /// How long `accept` rests when the machine has no descriptor or memory for it.
 const ACCEPT_RETRY_MS: u64 = 100;

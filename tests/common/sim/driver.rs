@@ -206,6 +206,7 @@ impl<H: Handler> Driver<H> {
                     } else {
                         self.engine.receive(id, &mut self.buffer[..read])
                     };
+                    self.flush_large(id);
                     match flow {
                         Flow::Read if emptied => return,
                         Flow::Read => {}
@@ -213,7 +214,9 @@ impl<H: Handler> Driver<H> {
                     }
                     budget = budget.saturating_sub(read);
                     if budget == 0 {
-                        socket.ready = true;
+                        if let Some(Some(socket)) = self.sockets.get_mut(id.index()) {
+                            socket.ready = true;
+                        }
                         self.ready.push(id);
                         return;
                     }
@@ -224,20 +227,31 @@ impl<H: Handler> Driver<H> {
         }
     }
 
+    fn flush_large(&mut self, id: ConnId) {
+        if self.engine.output(id).is_some_and(|outbox| outbox.len() >= EARLY_FLUSH_BYTES)
+            && !self.engine.is_blocked(id)
+        {
+            self.flush_one(id);
+        }
+    }
+
     fn flush(&mut self) {
         while let Some(id) = self.engine.next_dirty() {
-            let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { continue };
-            let Some(outbox) = self.engine.output(id) else { continue };
-            self.progress += 1;
-            if outbox.is_empty() {
-                self.engine.wrote(id, 0, 0);
-                continue;
-            }
-            match self.links[socket.link].write(outbox) {
-                (Io::Moved(written), offered) => self.engine.wrote(id, written, offered),
-                (Io::Blocked, offered) => self.engine.wrote(id, 0, offered),
-                (Io::Broken, _) => self.engine.reset(id),
-            }
+            self.flush_one(id);
+        }
+    }
+
+    fn flush_one(&mut self, id: ConnId) {
+        let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
+        let Some(outbox) = self.engine.output(id) else { return };
+        self.progress += 1;
+        if outbox.is_empty() {
+            return self.engine.wrote(id, 0, 0);
+        }
+        match self.links[socket.link].write(outbox) {
+            (Io::Moved(written), offered) => self.engine.wrote(id, written, offered),
+            (Io::Blocked, offered) => self.engine.wrote(id, 0, offered),
+            (Io::Broken, _) => self.engine.reset(id),
         }
     }
 
@@ -307,3 +321,6 @@ impl<H: Handler> Driver<H> {
 
 /// Control frames and headers come on top of a limit.
 const SLACK_BYTES: u64 = 1024;
+
+/// Less than the real event loop's, as all sizes are here.
+const EARLY_FLUSH_BYTES: usize = 512;

@@ -354,11 +354,12 @@ impl<'a> Load<'a> {
     fn report(self) -> Report {
         let open_loop = matches!(self.pace, Pace::Open { .. });
         let (begun, ended) = (self.begun, self.ended);
-        let between = |of: fn(&Mark) -> Option<Usage>| {
+        let between = |of: fn(&Mark) -> Option<Usage>, pid: Option<u32>| {
             let used = of(ended.as_ref()?)?.since(of(begun.as_ref()?)?);
-            Some(Side::new(used, resident(self.settings.pid)))
+            Some(Side::new(used, pid.and_then(process::resident_bytes)))
         };
-        let (server, own) = (between(|mark| mark.server), between(|mark| mark.own));
+        let server = between(|mark| mark.server, self.settings.pid);
+        let own = between(|mark| mark.own, Some(std::process::id()));
         let flow = match (begun, ended) {
             (Some(begun), Some(ended)) => Flow {
                 seconds: ended.at.since(begun.at).as_secs_f64(),
@@ -380,10 +381,6 @@ impl<'a> Load<'a> {
             memory: None,
         }
     }
-}
-
-fn resident(pid: Option<u32>) -> Option<u64> {
-    pid.and_then(process::resident_bytes)
 }
 
 const TEXT: crate::wire::Opcode = crate::wire::Opcode::Text;

@@ -6,7 +6,8 @@
 //!
 //! A server is a [`Handler`]: callbacks, called by one event loop on one thread.
 //!
-//! ```
+#![cfg_attr(feature = "server", doc = "```")]
+#![cfg_attr(not(feature = "server"), doc = "```ignore")]
 //! use switchboard::{ConnId, Context, Handler, Limits, Message, Server};
 //!
 //! struct Echo;

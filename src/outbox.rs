@@ -23,6 +23,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::rc::Rc;
 
 /// One encoded frame, header included, that many outboxes refer to without copying it.
@@ -40,6 +41,45 @@ impl Frame {
     /// The encoded frame: header and payload.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether outboxes refer to it; a short one is copied.
+    pub fn is_shared(&self) -> bool {
+        self.0.len() >= SHARE_MIN_BYTES
+    }
+}
+
+/// The bytes of a received message that outboxes may refer to while it is passed on.
+///
+/// A message that did not fit one read owns its buffer already; sending it on (an echo, a direct
+/// message, a broadcast) then costs a counter and no copy.
+#[derive(Clone, Debug)]
+pub struct Payload(Rc<Vec<u8>>);
+
+impl Payload {
+    /// Takes over a buffer.
+    pub fn new(buffer: Vec<u8>) -> Payload {
+        Payload(Rc::new(buffer))
+    }
+
+    /// The whole buffer.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Where in the buffer `part` lies, if it lies there at all: the very same memory, not merely
+    /// equal bytes.
+    fn place(&self, part: &[u8]) -> Option<Range<usize>> {
+        let start = (part.as_ptr() as usize).checked_sub(self.0.as_ptr() as usize)?;
+        let end = start.checked_add(part.len())?;
+        (end <= self.0.len()).then_some(start..end)
+    }
+
+    /// Gives the buffer to the pool, if nobody else refers to it.
+    pub fn recycle(self, pool: &mut Pool) {
+        if let Some(bytes) = Rc::into_inner(self.0) {
+            pool.keep_buffer(bytes);
+        }
     }
 }
 
@@ -86,13 +126,27 @@ impl Outbox {
     /// Appends a shared frame: by reference from [`SHARE_MIN_BYTES`] on, else by copying.
     #[inline]
     pub fn push_frame(&mut self, frame: &Frame) {
-        if frame.0.len() < SHARE_MIN_BYTES {
+        if !frame.is_shared() {
             return self.push(&frame.0);
         }
         let queue = self.queue.get_or_insert_default();
         queue.len += frame.0.len();
         queue.drop_empty_back();
         queue.chunks.push_back(Chunk::Shared(frame.clone()));
+    }
+
+    /// Appends `part` by reference if it is at least [`SHARE_MIN_BYTES`] long and lies in
+    /// `payload`, else by copying.
+    pub fn push_part(&mut self, part: &[u8], payload: Option<&Payload>) {
+        let place = match payload {
+            Some(payload) if part.len() >= SHARE_MIN_BYTES => payload.place(part),
+            _ => None,
+        };
+        let (Some(payload), Some(place)) = (payload, place) else { return self.push(part) };
+        let queue = self.queue.get_or_insert_default();
+        queue.len += part.len();
+        queue.drop_empty_back();
+        queue.chunks.push_back(Chunk::Passed(payload.clone(), place));
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
@@ -127,6 +181,15 @@ impl Outbox {
     ///
     /// If `written` is more than [`len`](Outbox::len): the caller's bug, never the peer's.
     pub fn advance(&mut self, written: usize) {
+        self.advance_into(written, &mut Pool::new(0));
+    }
+
+    /// The same, and buffers that become free go to the pool.
+    ///
+    /// # Panics
+    ///
+    /// As [`advance`](Outbox::advance).
+    pub fn advance_into(&mut self, written: usize, pool: &mut Pool) {
         let Some(queue) = &mut self.queue else {
             assert!(written == 0, "invariant: nothing was queued, so nothing was written");
             return;
@@ -135,7 +198,7 @@ impl Outbox {
         queue.len -= written;
         queue.sent += written;
         if queue.len == 0 {
-            queue.reset();
+            queue.reset(pool);
             return;
         }
         while let Some(front) = queue.chunks.front() {
@@ -144,7 +207,9 @@ impl Outbox {
                 break;
             }
             queue.sent -= len;
-            queue.chunks.pop_front();
+            if let Some(chunk) = queue.chunks.pop_front() {
+                chunk.recycle(pool);
+            }
         }
     }
 
@@ -153,12 +218,14 @@ impl Outbox {
         self.queue = None;
     }
 
-    /// Takes a queue from the pool, if this outbox has none; call it before pushing.
+    /// Provides for `len` bytes to be pushed, from the pool if it has what is needed; call it
+    /// before pushing. Without it the outbox allocates by itself.
     #[inline]
-    pub fn lend(&mut self, pool: &mut Pool) {
+    pub fn reserve(&mut self, len: usize, pool: &mut Pool) {
         if self.queue.is_none() {
-            self.queue = pool.queues.pop();
+            self.queue = pool.take();
         }
+        self.queue.get_or_insert_default().make_room(len, pool);
     }
 
     /// Gives the queue back to the pool, if the outbox is empty; call it after a flush.
@@ -166,9 +233,8 @@ impl Outbox {
     pub fn give_back(&mut self, pool: &mut Pool) {
         if self.is_empty()
             && let Some(queue) = self.queue.take()
-            && pool.queues.len() < pool.max
         {
-            pool.queues.push(queue);
+            pool.keep(queue);
         }
     }
 }
@@ -179,13 +245,79 @@ pub struct Pool {
     // Boxed, because a queue moves between the pool and an outbox as one pointer.
     #[allow(clippy::vec_box)]
     queues: Vec<Box<Queue>>,
-    max: usize,
+    /// Buffers of [`CHUNK_MAX_BYTES`] and more, the latest used last.
+    buffers: Vec<Vec<u8>>,
+    /// What all of them own. Invariant: at most `max_bytes`.
+    bytes: usize,
+    /// The buffers' part of them.
+    buffer_bytes: usize,
+    max_bytes: usize,
 }
 
 impl Pool {
-    /// A pool that keeps at most `max` idle queues, of at most [`KEEP_MAX_BYTES`] each.
-    pub fn new(max: usize) -> Pool {
-        Pool { queues: Vec::new(), max }
+    /// A pool whose idle queues own at most `max_bytes` together, so that it keeps many small ones
+    /// or a few large ones, of at most [`SMALL_MAX_BYTES`] each.
+    pub fn new(max_bytes: usize) -> Pool {
+        Pool { queues: Vec::new(), buffers: Vec::new(), bytes: 0, buffer_bytes: 0, max_bytes }
+    }
+
+    /// Bytes of the buffers that the pool owns.
+    pub fn buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
+    /// A buffer with room for `len` bytes, and for [`CHUNK_MAX_BYTES`] at least. What is in it is
+    /// left over from its last use: it is handed out as it is so that nobody has to clear it.
+    pub fn take_buffer(&mut self, len: usize) -> Vec<u8> {
+        let len = len.max(CHUNK_MAX_BYTES);
+        // Neither too small nor so large that somebody else will miss it.
+        let fits = len..=len.saturating_mul(4);
+        let found = self.buffers.iter().rposition(|buffer| fits.contains(&buffer.capacity()));
+        match found.map(|place| self.buffers.remove(place)) {
+            Some(buffer) => {
+                self.bytes -= buffer.capacity();
+                self.buffer_bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity(len),
+        }
+    }
+
+    /// Keeps a buffer for the next who needs one, if it is large enough to be worth it and the
+    /// pool has room for it.
+    pub fn keep_buffer(&mut self, buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if capacity >= CHUNK_MAX_BYTES && capacity <= self.max_bytes - self.bytes {
+            self.bytes += capacity;
+            self.buffer_bytes += capacity;
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// Gives memory back until no more than `max_bytes` are kept in buffers.
+    pub fn trim(&mut self, max_bytes: usize) {
+        while self.buffer_bytes > max_bytes && !self.buffers.is_empty() {
+            // The one that was used the longest time ago.
+            let capacity = self.buffers.remove(0).capacity();
+            self.buffer_bytes -= capacity;
+            self.bytes -= capacity;
+        }
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Box<Queue>> {
+        let queue = self.queues.pop()?;
+        self.bytes -= queue.footprint();
+        Some(queue)
+    }
+
+    #[inline]
+    fn keep(&mut self, queue: Box<Queue>) {
+        let footprint = queue.footprint();
+        if footprint <= self.max_bytes - self.bytes {
+            self.bytes += footprint;
+            self.queues.push(queue);
+        }
     }
 }
 
@@ -197,6 +329,8 @@ struct Queue {
     sent: usize,
     /// Bytes in all chunks, less `sent`.
     len: usize,
+    /// The small vector, while larger ones are in use.
+    small: Vec<u8>,
 }
 
 impl Queue {
@@ -219,27 +353,75 @@ impl Queue {
         }
     }
 
+    /// Makes the last chunk one that takes `len` more bytes without allocating: a small vector as
+    /// long as little is queued, then buffers of the pool.
+    #[inline]
+    fn make_room(&mut self, len: usize, pool: &mut Pool) {
+        if let Some(Chunk::Own(bytes)) = self.chunks.back()
+            && (bytes.capacity() - bytes.len() >= len || bytes.len() + len <= SMALL_MAX_BYTES)
+        {
+            return;
+        }
+        let overflows = matches!(self.chunks.back(), Some(Chunk::Own(bytes)) if !bytes.is_empty());
+        if len > SMALL_MAX_BYTES || overflows {
+            self.add_buffer(len, pool);
+        }
+    }
+
+    fn add_buffer(&mut self, len: usize, pool: &mut Pool) {
+        let mut buffer = pool.take_buffer(len);
+        buffer.clear();
+        if let Some(Chunk::Own(bytes)) = self.chunks.back_mut()
+            && bytes.capacity() <= SMALL_MAX_BYTES
+        {
+            // What is there moves along, so that all of it leaves in one plain write.
+            buffer.extend_from_slice(bytes);
+            bytes.clear();
+            self.small = std::mem::take(bytes);
+            self.chunks.pop_back();
+        }
+        self.chunks.push_back(Chunk::Own(buffer));
+    }
+
+    /// Bytes that an empty queue owns, itself included: its table and the one vector it kept.
+    #[inline]
+    fn footprint(&self) -> usize {
+        let kept = match self.chunks.front() {
+            Some(Chunk::Own(bytes)) => bytes.capacity(),
+            _ => 0,
+        };
+        size_of::<Queue>() + self.chunks.capacity() * size_of::<Chunk>() + kept
+    }
+
     fn drop_empty_back(&mut self) {
-        if matches!(self.chunks.back(), Some(Chunk::Own(bytes)) if bytes.is_empty()) {
+        if let Some(Chunk::Own(bytes)) = self.chunks.back_mut()
+            && bytes.is_empty()
+        {
+            self.small = std::mem::take(bytes);
             self.chunks.pop_back();
         }
     }
 
     /// Empties the queue but keeps one small vector, so that the next message finds room.
-    fn reset(&mut self) {
+    #[inline]
+    fn reset(&mut self, pool: &mut Pool) {
         self.sent = 0;
         self.len = 0;
-        let keep = match self.chunks.pop_front() {
-            Some(Chunk::Own(bytes)) if bytes.capacity() <= KEEP_MAX_BYTES => Some(bytes),
-            _ => None,
-        };
-        self.chunks.clear();
+        if let [Chunk::Own(bytes)] = self.chunks.make_contiguous()
+            && bytes.capacity() <= SMALL_MAX_BYTES
+        {
+            return bytes.clear();
+        }
+        for chunk in self.chunks.drain(..) {
+            chunk.recycle(pool);
+        }
         if self.chunks.capacity() > KEEP_MAX_CHUNKS {
             self.chunks.shrink_to(KEEP_MAX_CHUNKS);
         }
-        if let Some(mut bytes) = keep {
-            bytes.clear();
-            self.chunks.push_back(Chunk::Own(bytes));
+        let mut small = std::mem::take(&mut self.small);
+        if small.capacity() > 0 && small.capacity() <= SMALL_MAX_BYTES {
+            small.clear();
+            self.chunks.push_back(Chunk::Own(small));
         }
     }
 }
@@ -247,6 +429,7 @@ impl Queue {
 #[derive(Debug)]
 enum Chunk {
     Own(Vec<u8>),
+    Passed(Payload, Range<usize>),
     Shared(Frame),
 }
 
@@ -254,7 +437,16 @@ impl Chunk {
     fn bytes(&self) -> &[u8] {
         match self {
             Chunk::Own(bytes) => bytes,
+            Chunk::Passed(payload, place) => &payload.as_bytes()[place.clone()],
             Chunk::Shared(frame) => frame.as_bytes(),
+        }
+    }
+
+    fn recycle(self, pool: &mut Pool) {
+        match self {
+            Chunk::Own(bytes) => pool.keep_buffer(bytes),
+            Chunk::Passed(payload, _) => payload.recycle(pool),
+            Chunk::Shared(_) => {}
         }
     }
 }
@@ -266,8 +458,8 @@ pub const SHARE_MIN_BYTES: usize = 4096;
 /// A chunk of copied bytes grows to this, then another is begun.
 pub const CHUNK_MAX_BYTES: usize = 64 * 1024;
 
-/// The largest buffer that an idle queue keeps.
-pub const KEEP_MAX_BYTES: usize = 64 * 1024;
+/// The largest buffer that an idle queue keeps; a queue that needs more gets it from the pool.
+pub const SMALL_MAX_BYTES: usize = 4096;
 
 const KEEP_MAX_CHUNKS: usize = 16;
 
@@ -281,11 +473,11 @@ mod tests {
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); 3];
             let filled = outbox.io_slices(&mut slices);
-            let bytes: Vec<u8> =
-                slices[..filled].iter().flat_map(|s| s.iter()).copied().take(step).collect();
-            let n = bytes.len();
+            let before = all.len();
+            let bytes = slices[..filled].iter().flat_map(|slice| slice.iter().copied());
+            all.extend(bytes.take(step));
+            let n = all.len() - before;
             assert!(n > 0, "a queue with bytes offers bytes");
-            all.extend_from_slice(&bytes[..n]);
             outbox.advance(n);
         }
         all
@@ -319,7 +511,7 @@ mod tests {
     #[test]
     fn an_idle_outbox_is_one_pointer_and_gives_its_queue_back() {
         assert_eq!(size_of::<Outbox>(), size_of::<usize>());
-        let mut pool = Pool::new(1);
+        let mut pool = Pool::new(4096);
         let mut outbox = Outbox::new();
         outbox.push(b"hello");
         outbox.give_back(&mut pool);
@@ -328,7 +520,7 @@ mod tests {
         outbox.give_back(&mut pool);
         assert!(outbox.queue.is_none());
         assert_eq!(pool.queues.len(), 1);
-        outbox.lend(&mut pool);
+        outbox.reserve(0, &mut pool);
         outbox.push(b"again");
         assert_eq!(outbox.front(), b"again");
         assert!(outbox.is_contiguous());
@@ -336,26 +528,35 @@ mod tests {
 
     #[test]
     fn a_large_buffer_is_not_kept_by_an_idle_queue() {
-        let mut pool = Pool::new(4);
+        let mut pool = Pool::new(1 << 20);
         let mut outbox = Outbox::new();
-        outbox.push(&vec![0; KEEP_MAX_BYTES * 4]);
+        outbox.push(&vec![0; SMALL_MAX_BYTES * 4]);
         drain(&mut outbox, usize::MAX);
         outbox.give_back(&mut pool);
-        outbox.lend(&mut pool);
+        outbox.reserve(0, &mut pool);
         let kept: usize = outbox.queue.iter().flat_map(|q| &q.chunks).map(chunk_capacity).sum();
-        assert!(kept <= KEEP_MAX_BYTES, "{kept} bytes kept");
+        assert!(kept <= SMALL_MAX_BYTES, "{kept} bytes kept");
     }
 
     #[test]
-    fn the_pool_keeps_no_more_than_it_was_told() {
-        let mut pool = Pool::new(2);
-        let mut outboxes: Vec<Outbox> = (0..5).map(|_| Outbox::new()).collect();
-        for outbox in &mut outboxes {
-            outbox.push(b"x");
-            outbox.advance(1);
-            outbox.give_back(&mut pool);
+    fn the_pool_keeps_no_more_bytes_than_it_was_told_and_counts_what_it_lends() {
+        let mut pool = Pool::new(10_000);
+        let mut outboxes: Vec<Outbox> = (0..20).map(|_| Outbox::new()).collect();
+        for _ in 0..3 {
+            for outbox in &mut outboxes {
+                outbox.reserve(0, &mut pool);
+                outbox.push(&[0; 2_000]);
+            }
+            assert_eq!((pool.queues.len(), pool.bytes), (0, 0));
+            for outbox in &mut outboxes {
+                outbox.advance(2_000);
+                outbox.give_back(&mut pool);
+            }
+            assert_eq!(pool.queues.len(), 4);
+            let counted: usize = pool.queues.iter().map(|queue| queue.footprint()).sum();
+            assert_eq!(pool.bytes, counted);
+            assert!(pool.bytes <= 10_000, "{} bytes kept", pool.bytes);
         }
-        assert_eq!(pool.queues.len(), 2);
     }
 
     #[test]
@@ -369,7 +570,7 @@ mod tests {
     fn chunk_capacity(chunk: &Chunk) -> usize {
         match chunk {
             Chunk::Own(bytes) => bytes.capacity(),
-            Chunk::Shared(_) => 0,
+            Chunk::Passed(..) | Chunk::Shared(_) => 0,
         }
     }
 }

@@ -34,14 +34,18 @@ fn flood_of_pings_while_closing_stops_at_high_water() {
     assert!(held <= limits.outbox_high_bytes + pings.len() as u64, "{held} bytes held");
 
     // It reads: all Pings are answered, and it is read again. They are 4 bytes longer than Pongs.
-    let (mut taken, mut resumed) = (0, Vec::new());
-    while let Some(id) = engine.next_dirty() {
-        let written = engine.output(id).map_or(0, |outbox| outbox.len());
-        taken += written;
-        engine.wrote(id, written, written);
+    let (mut taken, mut resumed, mut now) = (0, Vec::new(), 1);
+    while engine.has_work() {
+        now += 1;
+        engine.begin_tick(Millis(now));
         engine.take_resumed(&mut resumed);
         for id in resumed.drain(..) {
             assert_eq!(engine.resume(id), Flow::Read);
+        }
+        while let Some(id) = engine.next_dirty() {
+            let written = engine.output(id).map_or(0, |outbox| outbox.len());
+            taken += written;
+            engine.wrote(id, written, written);
         }
     }
     let pongs = received / 131 * 127;

@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +34,13 @@ fn the_soft_descriptor_limit_is_raised_and_the_connection_limit_printed() {
 fn at_the_hard_descriptor_limit_newcomers_get_503_and_the_others_nothing() {
     let server = Process::echo_after("ulimit -Sn 256 && ulimit -Hn 256", &[]);
     assert_eq!(server.connections_max, 256 - 64);
+    fill_to_the_limit(&server);
+}
+
+#[test]
+fn with_hardly_any_descriptors_one_connection_is_served() {
+    let server = Process::echo_after("ulimit -Sn 20 && ulimit -Hn 20", &[]);
+    assert_eq!(server.connections_max, 1);
     fill_to_the_limit(&server);
 }
 
@@ -144,9 +151,11 @@ fn head_timeout_ends_a_request_that_drips_and_one_that_never_begins() {
     let before = server.descriptors();
     let mut silent = connect(server.addr);
     let mut dripping = connect(server.addr);
-    let drip = |stream: &mut TcpStream| stream.write_all(b"x").is_ok();
-    dripping.write_all(b"GET /").unwrap();
-    eventually("the server ends what drips", || !drip(&mut dripping));
+    for byte in b"GET /" {
+        dripping.write_all(&[*byte]).unwrap();
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(read_to_end(&mut dripping).starts_with(b"HTTP/1.1 408 "), "what drips is told why");
     assert_eq!(read_to_end(&mut silent), b"");
     // Whoever is open is not concerned.
     let mut client = Client::connect(server.addr);
@@ -231,7 +240,7 @@ fn write_timeout_keeps_a_client_that_takes_little() {
         if Instant::now() < until {
             thread::sleep(Duration::from_millis(20));
         }
-        let read = reader.read(&mut bytes).unwrap();
+        let read = common::client::read(&mut reader, &mut bytes).unwrap();
         assert!(read > 0, "{left} bytes are missing");
         left -= read;
     }

@@ -1,6 +1,6 @@
 //! Everything malformed gets its documented answer, and the connection beside it does not notice.
 //!
-//! One table, [`rows`]: what is sent, and what comes back. Whoever finds another way to be wrong
+//! One table, [`rows`] and what follows it: what is sent, and what comes back. Whoever finds another way to be wrong
 //! adds a row.
 #![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
@@ -16,7 +16,7 @@ use std::process::Command;
 use common::client::{
     Client, Event, connect, fragment, frame, handshake, header, read_to_end, status,
 };
-use common::process::{BINARY, Process, clean};
+use common::process::{BINARY, Process, clean, command};
 use switchboard::wire::Opcode;
 
 /// Something malformed.
@@ -30,6 +30,8 @@ enum Sent {
     Request(Vec<u8>, u16),
     /// Frames on an open connection that is then closed with this code.
     Frames(Vec<u8>, u16),
+    /// A text message that the relay answers with this reply; the connection stays open.
+    Text(String, String),
 }
 
 fn request(what: &str, head: &[u8], wanted: u16) -> Row {
@@ -63,12 +65,10 @@ fn frames(what: &str, bytes: impl Into<Vec<u8>>, wanted: u16) -> Row {
     Row { what: what.to_owned(), sent: Sent::Frames(bytes.into(), wanted) }
 }
 
-/// The table.
+/// The part of the table that every Switchboard server answers alike.
 fn rows() -> Vec<Row> {
-    [heads(), upgrades(), frame_headers(), fragments(), closes(), texts(), lengths()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let parts = [heads(), upgrades(), frame_headers(), fragments(), closes(), texts()];
+    parts.into_iter().flatten().collect()
 }
 
 /// RFC 9112, RFC 9110 and RFC 6585: what is no good HTTP request.
@@ -105,9 +105,6 @@ fn heads() -> Vec<Row> {
         request("a bad port", b"GET / HTTP/1.1\r\nHost: a:65536\r\n\r\n", 400),
         request("too long", &long, 431),
         request("too many lines", many.as_bytes(), 431),
-        request("no upgrade", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 426),
-        request("another upgrade", b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n", 426),
-        request("a form", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na=b", 426),
     ]
 }
 
@@ -229,35 +226,207 @@ fn texts() -> Vec<Row> {
     rows
 }
 
-/// RFC 6455 §10.4: what is more than `switchboard echo` takes.
-fn lengths() -> Vec<Row> {
+/// What `switchboard echo` has no place for: HTTP that is no handshake, and RFC 6455 §10.4.
+fn echo_rows() -> Vec<Row> {
+    let mut rows = too_much(16 << 20, 131_072);
+    rows.extend([
+        request("no upgrade", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 426),
+        request("another upgrade", b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n", 426),
+        request("a form", b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\na=b", 426),
+    ]);
+    rows
+}
+
+/// RFC 6455 §10.4: one byte and one frame more than a message may have.
+fn too_much(bytes_max: u64, frames_max: usize) -> Vec<Row> {
     let begun = fragment(Opcode::Binary, false, b"");
-    let empty = fragment(Opcode::Continuation, false, b"");
-    let many = [begun.clone(), empty.repeat(131_072)].concat();
-    let too_long = (16 << 20) + 1;
+    let many = [begun.clone(), fragment(Opcode::Continuation, false, b"").repeat(frames_max)];
+    let rest = header(Opcode::Continuation, true, bytes_max + 1);
     vec![
-        frames("a long frame", header(Opcode::Binary, true, too_long), 1009),
+        frames("a long frame", header(Opcode::Binary, true, bytes_max + 1), 1009),
         frames("the longest frame", header(Opcode::Text, true, u64::MAX >> 1), 1009),
-        frames("a long rest", [begun, header(Opcode::Continuation, true, too_long)].concat(), 1009),
-        frames("many empty fragments", many, 1008),
+        frames("a long rest", [begun, rest].concat(), 1009),
+        frames("many empty fragments", many.concat(), 1008),
     ]
 }
 
+fn text(sent: impl Into<String>, reason: &str) -> Row {
+    let sent = sent.into();
+    let what = sent.chars().take(80).collect();
+    let reply = format!(r#"{{"type":"error","code":400,"reason":"{reason}"}}"#);
+    Row { what, sent: Sent::Text(sent, reply) }
+}
+
+/// What only the relay judges: `src/relay/PROTOCOL.md`.
+fn relay_rows() -> Vec<Row> {
+    let parts = [too_much(1 << 20, 16_384), relay_requests(), documented(), json(), names()];
+    parts.into_iter().flatten().collect()
+}
+
+/// "Who a connection is" and "HTTP on the same port".
+fn relay_requests() -> Vec<Row> {
+    let target = |what, target: &str, wanted| {
+        upgrade(what, "GET", &[&format!("GET {target} HTTP/1.1")], wanted)
+    };
+    vec![
+        target("an empty user", "/?user=", 400),
+        target("two users", "/?user=a&user=a", 400),
+        target("half an escape", "/?user=a%2", 400),
+        target("an escape that is none", "/?user=%zz", 400),
+        target("a user not in UTF-8", "/?user=%FF", 400),
+        target("a NUL as user", "/?user=%00", 400),
+        target("a space before a user", "/?user=+a", 400),
+        target("everybody as user", "/?user=*", 400),
+        target("a long user", &format!("/?user={}", "x".repeat(129)), 400),
+        upgrade_with("an unknown subprotocol", "Sec-WebSocket-Protocol: chat", 400),
+        upgrade_with("a credential alone", "Sec-WebSocket-Protocol: bearer.x", 400),
+        upgrade_with("a page from elsewhere", "Origin: http://example.org", 403),
+        upgrade_with("an origin that is none", "Origin: localhost", 403),
+        upgrade("another name for us", "Host", &["Host: example.org"], 403),
+        request("no such page", b"GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        request("a form", b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
+    ]
+}
+
+/// The replies with code 400 of the table in the protocol's own text, as they stand there.
+fn documented() -> Vec<Row> {
+    let table = include_str!("../src/relay/PROTOCOL.md").lines();
+    let rows: Vec<Row> = table
+        .filter(|line| line.starts_with("| 400 | "))
+        .filter_map(|line| {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            let code = |cell: &str| Some(cell.strip_prefix('`')?.split('`').next()?.to_owned());
+            // One example is described in words.
+            let (sent, reply) = (code(cells[2])?, code(cells[3])?);
+            sent.starts_with('{').then(|| Row { what: sent.clone(), sent: Sent::Text(sent, reply) })
+        })
+        .collect();
+    assert!(rows.len() >= 10, "the table has another form now");
+    rows
+}
+
+/// Text that is not valid JSON but was meant for one, or that two readers would read differently.
+fn json() -> Vec<Row> {
+    let direct = |content: &str| format!(r#"{{"receiver":"bob","content":{content}}}"#);
+    let nested = |depth: usize| direct(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
+    let mut rows = vec![
+        text(r#"{"receiver":"bob","content":1"#, "invalid_json"),
+        text(r#"{"receiver":"bob","content":1}}"#, "invalid_json"),
+        text(r#"{"receiver":"bob","content":1} {}"#, "invalid_json"),
+        text(r#"{"receiver":"bob","content":1,}"#, "invalid_json"),
+        text(r#"{"receiver":"bob" "content":1}"#, "invalid_json"),
+        text(r#"{"receiver":"bob",content:1}"#, "invalid_json"),
+        text(r#"{"receiver":bob,"content":1}"#, "invalid_json"),
+        text(r#"{"\u0072eceiver":"bob","content":"#, "invalid_json"),
+        text(r#"{"group":"g","content":}"#, "invalid_json"),
+        text(r#"["receiver","bob""#, "invalid_json"),
+        text(r#"to "receiver": bob"#, "invalid_json"),
+        text("\u{FEFF}{\"receiver\":\"bob\",\"content\":1}", "invalid_json"),
+        text(direct(&"[".repeat(100_000)), "invalid_json"),
+        text(nested(128), "nesting_too_deep"),
+        text(nested(100_000), "nesting_too_deep"),
+        text("[".repeat(129) + &"]".repeat(129), "nesting_too_deep"),
+        text(r#"{"receiver":"eve","rec\u0065iver":"bob","content":1}"#, "repeated_key"),
+        text(r#"{"content":1,"receiver":"bob","content":2}"#, "repeated_key"),
+        text(r#"{"sender":"a","sender":"a","receiver":"bob","content":1}"#, "repeated_key"),
+        text(r#"{"type":"ping","type":"ping"}"#, "repeated_key"),
+        text(r#"{"type":"leave","group":null}"#, "group_not_a_string"),
+        text(r#"{"receiver":"bob","group":"g"}"#, "receiver_and_group"),
+    ];
+    let values =
+        ["01", "1.", ".5", "+1", "NaN", "0x1", "tru", "'a'", "\"a\nb\"", "\"\\x\"", "/**/1"];
+    rows.extend(values.map(|value| text(direct(value), "invalid_json")));
+    rows
+}
+
+/// "Names": what is no user id and no group name.
+fn names() -> Vec<Row> {
+    let long = format!("\"{}\"", "é".repeat(64) + "x");
+    let bad = [
+        "\"\"",
+        "\"*\"",
+        "\" bob\"",
+        "\"bob\\u0020\"",
+        "\"\\u00a0bob\"",
+        "\"b\\u0000b\"",
+        "\"b\\tb\"",
+        "\"\\u202ebob\"",
+        "\"\u{202E}bob\"",
+        "\"\\ud800\"",
+        "\"\\udc00\\ud800\"",
+        &long,
+        "1.0",
+        "1e3",
+        "-0",
+        "-1",
+        "12345678901234567",
+        "null",
+        "true",
+        "[]",
+        "{}",
+        "[\"bob\"]",
+    ];
+    let mut rows = Vec::new();
+    for name in bad {
+        let direct = format!(r#"{{"receiver":{name},"content":1}}"#);
+        rows.push(text(direct, "invalid_receiver"));
+        let from = format!(r#"{{"sender":{name},"receiver":"bob","content":1}}"#);
+        rows.push(text(from, "invalid_sender"));
+        rows.push(text(format!(r#"{{"group":{name},"content":1}}"#), "invalid_group"));
+    }
+    rows
+}
+
 #[test]
-fn what_is_malformed_gets_its_answer_and_the_neighbour_its_echo() {
+fn what_is_malformed_gets_its_answer_from_echo_and_the_neighbour_its_echo() {
     let server = Process::echo(&[]);
     let before = server.descriptors();
     let mut neighbour = Client::connect(server.addr);
-    for Row { what, sent } in rows() {
-        match sent {
-            Sent::Request(head, wanted) => expect_status(&server, &what, &head, wanted),
-            Sent::Frames(bytes, wanted) => expect_close(&server, &what, &bytes, wanted),
-        }
-        neighbour.round_trip(&what);
+    for row in rows().into_iter().chain(echo_rows()) {
+        expect_answer(&server, &row, ["good", "good"]);
+        neighbour.round_trip(&row.what);
     }
     drop(neighbour);
     server.expect_descriptors(before);
     server.expect_idle();
+}
+
+/// The neighbours are in the room of whoever misbehaves, and one of them is named in the messages:
+/// the next thing that comes to them is what they say to each other.
+#[test]
+fn what_is_malformed_gets_its_answer_from_the_relay_and_reaches_nobody() {
+    let server = Process::start(command(&["serve"]));
+    let before = server.descriptors();
+    let mut alice = Client::try_connect(server.addr, "/?user=alice").unwrap();
+    let mut bob = Client::try_connect(server.addr, "/?user=bob").unwrap();
+    for (number, row) in rows().into_iter().chain(relay_rows()).enumerate() {
+        expect_answer(&server, &row, [r#"{"type":"ping"}"#, r#"{"type":"pong"}"#]);
+        alice.send_text(&format!(r#"{{"receiver":"bob","content":{number}}}"#));
+        let wanted = format!(r#"{{"sender":"alice","content":{number}}}"#);
+        assert_eq!(bob.receive(), Event::Text(wanted), "{}", row.what);
+        bob.send_text(&format!(r#"{{"receiver":"alice","content":{number}}}"#));
+        let wanted = format!(r#"{{"sender":"bob","content":{number}}}"#);
+        assert_eq!(alice.receive(), Event::Text(wanted), "{}", row.what);
+    }
+    drop((alice, bob));
+    server.expect_descriptors(before);
+    server.expect_idle();
+}
+
+/// `good` is a text that the server answers, and its answer.
+fn expect_answer(server: &Process, row: &Row, good: [&str; 2]) {
+    let what = &row.what;
+    match &row.sent {
+        Sent::Request(head, wanted) => expect_status(server, what, head, *wanted),
+        Sent::Frames(bytes, wanted) => expect_close(server, what, bytes, *wanted, good),
+        Sent::Text(text, reply) => {
+            let mut client = Client::connect(server.addr);
+            client.send_text(text);
+            assert_eq!(client.receive(), Event::Text(reply.clone()), "{what}");
+            client.send_text(good[0]);
+            assert_eq!(client.receive(), Event::Text(good[1].into()), "{what}");
+        }
+    }
 }
 
 fn expect_status(server: &Process, what: &str, head: &[u8], wanted: u16) {
@@ -277,16 +446,16 @@ fn expect_status(server: &Process, what: &str, head: &[u8], wanted: u16) {
 }
 
 /// What is good before it is answered, what comes behind it is not.
-fn expect_close(server: &Process, what: &str, bytes: &[u8], wanted: u16) {
+fn expect_close(server: &Process, what: &str, bytes: &[u8], wanted: u16, good: [&str; 2]) {
     let mut client = Client::connect(server.addr);
-    let good = frame(Opcode::Text, b"good");
-    client.send_raw(&[&good, bytes].concat());
-    assert_eq!(client.receive(), Event::Text("good".into()), "{what}");
+    let question = frame(Opcode::Text, good[0].as_bytes());
+    client.send_raw(&[&question, bytes].concat());
+    assert_eq!(client.receive(), Event::Text(good[1].into()), "{what}");
     match client.receive() {
         Event::Close(code, _) => assert_eq!(code, wanted, "{what}"),
         event => panic!("{what}: {event:?}"),
     }
-    let _ = client.stream.write_all(&good);
+    let _ = client.stream.write_all(&question);
     client.expect_end();
 }
 

@@ -1,5 +1,4 @@
 //! The real server over real sockets: what the network, its peers and signals do to it.
-#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
@@ -10,7 +9,9 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::client::{Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status};
+use common::client::{
+    Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status, wait_for_bytes,
+};
 use common::process::{Process, command, eventually};
 use switchboard::wire::Opcode;
 
@@ -164,7 +165,7 @@ fn a_reset_in_the_middle_of_a_large_reply_harms_nobody() {
         let mut client = Client::connect(server.addr);
         client.send_binary(&vec![1; 8 * MIB]);
         // The reply has begun.
-        client.stream.peek(&mut [0]).unwrap();
+        wait_for_bytes(&client.stream);
         drop(client);
         neighbour.round_trip("still here");
     }
@@ -256,7 +257,7 @@ fn a_signal_flushes_what_is_queued_before_it_closes() {
     let mut client = Client::connect(server.addr);
     let bytes = vec![3; 16 * MIB];
     client.send_binary(&bytes);
-    client.stream.peek(&mut [0]).unwrap();
+    wait_for_bytes(&client.stream);
     server.signal("TERM");
     assert!(client.receive() == Event::Binary(bytes), "another message");
     client.expect_close(1001);
@@ -272,6 +273,19 @@ fn a_client_that_never_answers_does_not_keep_the_server() {
     server.signal("TERM");
     assert!(matches!(client.receive(), Event::Close(1001, _)));
     assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+}
+
+#[test]
+fn a_client_that_never_reads_does_not_keep_the_server() {
+    let mut server = Process::echo(&["--close-timeout", "300ms", "--shutdown-timeout", "1h"]);
+    let client = Client::connect(server.addr);
+    let mut writer = client.stream.try_clone().unwrap();
+    writer.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let bytes = frame(Opcode::Binary, &vec![1; MIB]);
+    while writer.write_all(&bytes).is_ok() {}
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+    drop(client);
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use super::core::{Core, Stage, Timer};
+use super::core::{Core, Timer};
 use super::handler::{Cause, Delivery};
+use super::slot::Stage;
 use crate::hub::ConnId;
-use crate::outbox::{Frame, Outbox};
+use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
 use crate::timer::Millis;
-use crate::wire::{CloseCode, Opcode};
+use crate::wire::{CloseCode, FrameHeader, Opcode};
 
 /// What a callback may do. Every call only queues; nothing is written, and no other callback is
 /// entered, before the one that runs has returned.
@@ -57,12 +58,12 @@ impl Context<'_> {
             MessageKind::Text => Opcode::Text,
             MessageKind::Binary => Opcode::Binary,
         };
-        let mut scratch = Outbox::new();
-        scratch.lend(&mut self.core.pool);
-        self.core.endpoint.write_frame(opcode, parts, &mut scratch);
+        let Core { endpoint, scratch, .. } = &mut *self.core;
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        scratch.reserve(len + FrameHeader::LEN_MAX, &mut endpoint.pool());
+        endpoint.write_frame(opcode, parts, scratch);
         let frame = Frame::new(scratch.front());
-        scratch.advance(scratch.len());
-        scratch.give_back(&mut self.core.pool);
+        scratch.advance_into(scratch.len(), &mut endpoint.pool());
         frame
     }
 

@@ -9,78 +9,14 @@ use std::net::SocketAddr;
 
 use log::warn;
 
-use super::handler::{Cause, Closed, Counts, Delivery};
+use super::handler::{Cause, Counts, Delivery};
+use super::slot::{Slot, Stage};
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
-use crate::outbox::{Frame, Outbox, Pool};
-use crate::protocol::{
-    Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER, Phase,
-};
+use crate::outbox::{Frame, Outbox, Payload};
+use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER};
 use crate::timer::{Millis, Wheel};
-use crate::wire::{CloseCode, HeadScanner};
-
-/// One connection.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub stage: Stage,
-    /// On the dirty list.
-    dirty: bool,
-    /// Above high water, and not below low water since.
-    pub congested: bool,
-    /// Refused something while congested: the handler waits for `on_drained`.
-    refused: bool,
-    /// Not read until it is resumed. Invariant: only a paused connection holds input, so that
-    /// nothing is delivered before what was read earlier.
-    pub paused: bool,
-    /// The peer's FIN was read.
-    pub eof: bool,
-    /// `on_open` was called, so `on_close` is owed.
-    pub opened: bool,
-    /// One too many: its request will be answered 503.
-    pub surplus: bool,
-    pub connection: Connection,
-    pub outbox: Outbox,
-    pub clocks: Clocks,
-    /// The earliest entry in the wheel.
-    wheel_at: Millis,
-    pub peer: SocketAddr,
-    /// When it was accepted, and then when it was opened.
-    pub opened_at: Millis,
-    pub counts: Counts,
-    /// What counts against the total: outbox, held input, the message being collected.
-    accounted: usize,
-    pub cold: Option<Box<Cold>>,
-}
-
-/// What few connections have at any time.
-#[derive(Debug, Default)]
-pub(super) struct Cold {
-    /// The request head so far, if it did not come in one read.
-    pub head: Vec<u8>,
-    pub scanner: HeadScanner,
-    /// Input that a paused connection has not consumed.
-    pub held: Vec<u8>,
-    /// How the connection ended.
-    pub closed: Option<(CloseCode, Cow<'static, str>, Cause)>,
-}
-
-/// The life of a connection from accept to the release of its descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// The request head is not complete.
-    Head,
-    /// WebSocket messages flow.
-    Open,
-    /// Our Close is queued or sent; the peer's is to come.
-    Closing,
-    /// Nothing is read any more; what is queued is being written.
-    Draining,
-    /// All is written and FIN is sent; the peer's FIN is to come. What arrives is discarded, for
-    /// closing a socket with unread input makes the kernel send RST, which can overtake our Close.
-    Lingering,
-    /// To be released at the end of the tick.
-    Gone,
-}
+use crate::wire::{Body, CloseCode, FrameHeader, HandshakeError, Opcode, Response};
 
 /// What the event loop must do to a socket at the end of the tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +43,9 @@ pub(super) struct Core {
     pub now: Millis,
     pub wheel: Wheel<Timer>,
     dirty: VecDeque<ConnId>,
+    /// Those of them that this tick's flush takes, until it has named them all.
+    flushing: VecDeque<ConnId>,
+    is_flushing: bool,
     /// Opened connections whose `on_close` is owed at the end of the tick.
     pub ended: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
@@ -116,7 +55,13 @@ pub(super) struct Core {
     pub resumed: Vec<ConnId>,
     /// Connections whose handler is owed `on_drained`.
     pub drained: Vec<ConnId>,
-    pub pool: Pool,
+    /// The message that the handler is looking at, if it owns its bytes: what is sent on of it is
+    /// not copied.
+    pub passing: Option<Payload>,
+    /// When spare buffers are given back next; [`NEVER`] if there are few.
+    trim_at: Millis,
+    /// Where frames for many are encoded.
+    pub scratch: Outbox,
     /// Sum of `Slot::accounted`.
     pub buffered: usize,
     pub surplus: usize,
@@ -149,12 +94,16 @@ impl Core {
             now: Millis(0),
             wheel: Wheel::new(),
             dirty: VecDeque::new(),
+            flushing: VecDeque::new(),
+            is_flushing: false,
             ended: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),
             resumed: Vec::new(),
             drained: Vec::new(),
-            pool: Pool::new(POOL_MAX),
+            passing: None,
+            trim_at: NEVER,
+            scratch: Outbox::new(),
             buffered: 0,
             surplus: 0,
             stopping: false,
@@ -202,51 +151,87 @@ impl Core {
 
     // ---- sending -------------------------------------------------------------------------------
 
-    /// Whether `to` takes a message now; says why not.
-    #[inline]
-    fn admit(&mut self, to: ConnId, len: usize) -> Result<&mut Slot, Delivery> {
-        let over = self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes;
-        let high = self.limits.outbox_high_bytes;
-        // Judged before the total: nobody is closed to make room for what is refused anyway.
-        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
-        let Some(slot) = slot else { return Err(Delivery::Gone) };
-        if slot.is_congested(high) {
-            slot.refused = true;
-            return Err(Delivery::Congested);
-        }
-        if over && !self.relieve(len) {
-            return Err(Delivery::Dropped);
-        }
-        // The receiver may have been the largest itself.
-        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
-        let Some(slot) = slot else { return Err(Delivery::Gone) };
-        slot.outbox.lend(&mut self.pool);
-        Ok(slot)
-    }
-
     #[inline]
     pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
         let len = parts.iter().map(|part| part.len()).sum();
-        if let Err(refused) = self.admit(to, len) {
-            return refused;
-        }
-        let Some(slot) = self.slots.get_mut(to) else { return Delivery::Gone };
-        slot.connection.send_parts(&self.endpoint, kind, parts, &mut slot.outbox);
-        slot.counts.messages_out += 1;
-        self.mark_dirty(to);
-        Delivery::Queued
+        self.send_with(to, len, |endpoint, passing, slot| {
+            let opcode = match kind {
+                MessageKind::Text => Opcode::Text,
+                MessageKind::Binary => Opcode::Binary,
+            };
+            match passing {
+                Some(payload) => {
+                    slot.outbox.reserve(0, &mut endpoint.pool());
+                    endpoint.pass_frame(opcode, parts, payload, &mut slot.outbox)
+                }
+                None => {
+                    let len = len + FrameHeader::LEN_MAX;
+                    slot.outbox.reserve(len, &mut endpoint.pool());
+                    endpoint.write_frame(opcode, parts, &mut slot.outbox)
+                }
+            };
+        })
     }
 
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
-        let slot = match self.admit(to, frame.as_bytes().len()) {
-            Ok(slot) => slot,
-            Err(refused) => return refused,
-        };
-        slot.outbox.push_frame(frame);
+        let len = frame.as_bytes().len();
+        self.send_with(to, len, |endpoint, _, slot| {
+            let copied = if frame.is_shared() { 0 } else { len };
+            slot.outbox.reserve(copied, &mut endpoint.pool());
+            slot.outbox.push_frame(frame);
+        })
+    }
+
+    /// Queues `len` bytes by `write`, if the connection takes them now.
+    #[inline]
+    fn send_with(
+        &mut self,
+        to: ConnId,
+        len: usize,
+        write: impl FnOnce(&Endpoint, Option<&Payload>, &mut Slot),
+    ) -> Delivery {
+        // Judged before the total: nobody is closed to make room for what is refused anyway.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Delivery::Gone };
+        if slot.is_congested(self.limits.outbox_high_bytes) {
+            slot.refused = true;
+            return Delivery::Congested;
+        }
+        if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
+            && !self.relieve(len)
+        {
+            return Delivery::Dropped;
+        }
+        // The receiver may have been the largest itself.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Delivery::Gone };
+        let before = slot.outbox.len();
+        write(&self.endpoint, self.passing.as_ref(), slot);
         slot.counts.messages_out += 1;
-        self.mark_dirty(to);
+        let queued = slot.outbox.len() - before;
+        slot.accounted += queued;
+        self.buffered += queued;
+        // A blocked socket says so itself when it takes bytes again.
+        if !slot.dirty && slot.clocks.blocked == NEVER {
+            slot.dirty = true;
+            self.dirty.push_back(to);
+        }
         Delivery::Queued
+    }
+
+    /// Gives a connection a queue that is to be written to.
+    #[inline]
+    pub fn lend(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.outbox.reserve(0, &mut self.endpoint.pool());
+    }
+
+    /// Takes the queue back, if nothing was written to it.
+    #[inline]
+    pub fn give_back(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        slot.outbox.give_back(&mut self.endpoint.pool());
     }
 
     /// Puts a connection that has something to write on the dirty list, once, and accounts for it.
@@ -280,12 +265,10 @@ impl Core {
         }
         while self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes {
             let alive = self.slots.iter().filter(|(_, slot)| slot.stage != Stage::Gone);
-            let Some((id, slot)) = alive.max_by_key(|(_, slot)| slot.accounted) else {
+            let largest = alive.max_by_key(|(_, slot)| slot.accounted);
+            let Some((id, slot)) = largest.filter(|(_, slot)| slot.accounted > 0) else {
                 return false;
             };
-            if slot.accounted == 0 {
-                return false;
-            }
             warn!(
                 "memory_full conn={id} peer={} closing=largest bytes={} limit={}",
                 slot.peer, slot.accounted, self.limits.outbox_total_bytes
@@ -299,7 +282,13 @@ impl Core {
     // ---- flushing ------------------------------------------------------------------------------
 
     pub fn next_dirty(&mut self) -> Option<ConnId> {
-        while let Some(id) = self.dirty.pop_front() {
+        // What becomes dirty meanwhile has its turn in the next tick: a peer that reads as fast as
+        // `on_drained` refills would keep the loop here for ever.
+        if !self.is_flushing {
+            std::mem::swap(&mut self.dirty, &mut self.flushing);
+            self.is_flushing = true;
+        }
+        while let Some(id) = self.flushing.pop_front() {
             if let Some(slot) = self.slots.get_mut(id) {
                 slot.dirty = false;
                 if slot.stage != Stage::Gone {
@@ -307,18 +296,19 @@ impl Core {
                 }
             }
         }
+        self.is_flushing = false;
         None
     }
 
     pub fn has_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.flushing.is_empty()
     }
 
     /// The kernel took `written` bytes of the `offered`.
     pub fn wrote(&mut self, id: ConnId, written: usize, offered: usize) {
         let (low, now) = (self.limits.outbox_low_bytes, self.now);
         let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.advance(written);
+        slot.outbox.advance_into(written, &mut self.endpoint.pool());
         slot.counts.bytes_out += written as u64;
         let blocked = written < offered;
         if blocked {
@@ -339,7 +329,7 @@ impl Core {
             }
         }
         if left == 0 {
-            slot.outbox.give_back(&mut self.pool);
+            slot.outbox.give_back(&mut self.endpoint.pool());
         }
         self.account(id);
         if blocked {
@@ -372,6 +362,7 @@ impl Core {
         if slot.stage != Stage::Open {
             return;
         }
+        slot.outbox.reserve(0, &mut self.endpoint.pool());
         slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
         slot.stage = Stage::Closing;
         slot.clocks.since = self.now;
@@ -385,6 +376,7 @@ impl Core {
     pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if matches!(slot.stage, Stage::Open | Stage::Closing) {
+            slot.outbox.reserve(0, &mut self.endpoint.pool());
             slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
             slot.note_closed(code, Cow::Borrowed(reason), cause);
         }
@@ -461,6 +453,26 @@ impl Core {
         }
     }
 
+    /// Gives half of the spare buffers back each second that there are many: what a burst needed
+    /// is gone a few seconds later, and a steady load finds the most of it again.
+    pub fn trim(&mut self) {
+        let mut pool = self.endpoint.pool();
+        if self.trim_at <= self.now {
+            let half = pool.buffer_bytes() / 2;
+            pool.trim(half.max(POOL_IDLE_BYTES));
+            self.trim_at = NEVER;
+        }
+        if self.trim_at == NEVER && pool.buffer_bytes() > POOL_IDLE_BYTES {
+            self.trim_at = self.now.after(TRIM_INTERVAL_MS);
+        }
+    }
+
+    /// When the next deadline may pass.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        let trim = (self.trim_at != NEVER).then_some(self.trim_at);
+        [self.wheel.next(), trim].into_iter().flatten().min()
+    }
+
     // ---- deadlines -----------------------------------------------------------------------------
 
     /// Sees to it that the wheel wakes us no later than the connection's next deadline.
@@ -481,9 +493,8 @@ impl Core {
             return; // a later entry took over
         }
         slot.wheel_at = NEVER;
-        match slot.deadline(&self.deadlines) {
-            Some((at, deadline)) if at <= now => self.run_out(id, deadline),
-            _ => {}
+        if let Some((_, deadline)) = slot.deadline(&self.deadlines).filter(|(at, _)| *at <= now) {
+            self.run_out(id, deadline);
         }
         self.schedule(id);
     }
@@ -493,12 +504,11 @@ impl Core {
         let too_slow = CloseCode::application(4503).unwrap_or(CloseCode::TRY_AGAIN_LATER);
         let cause = Cause::Timeout(deadline);
         match deadline {
-            Deadline::RequestHead => {
-                self.drop_now(id, CloseCode::ABNORMAL, "", cause);
-            }
+            Deadline::RequestHead => self.head_timeout(id),
             Deadline::Ping => {
                 let now = self.now;
                 let Some(slot) = self.slots.get_mut(id) else { return };
+                slot.outbox.reserve(0, &mut self.endpoint.pool());
                 slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
                 slot.clocks.pinged = now;
                 self.mark_dirty(id);
@@ -509,50 +519,18 @@ impl Core {
             Deadline::Write => self.drop_now(id, too_slow, "too slow", cause),
         }
     }
-}
 
-impl Slot {
-    #[inline]
-    pub fn is_congested(&mut self, high: u64) -> bool {
-        self.congested |= self.outbox.len() as u64 >= high;
-        self.congested
-    }
-
-    /// Bytes that are held for it: queued output, held input, an unfinished message.
-    #[inline]
-    pub fn holds(&self) -> usize {
-        let held = self.cold.as_ref().map_or(0, |cold| cold.held.len());
-        self.outbox.len() + self.connection.collected() + held
-    }
-
-    pub fn cold(&mut self) -> &mut Cold {
-        self.cold.get_or_insert_default()
-    }
-
-    /// The first reason counts: what follows from it is no reason.
-    pub fn note_closed(&mut self, code: CloseCode, reason: Cow<'static, str>, cause: Cause) {
-        let cold = self.cold();
-        if cold.closed.is_none() {
-            cold.closed = Some((code, reason, cause));
+    /// Who has begun a request is told that it came too late; who has said nothing, nothing.
+    fn head_timeout(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.counts.bytes_in == 0 {
+            let cause = Cause::Timeout(Deadline::RequestHead);
+            return self.drop_now(id, CloseCode::ABNORMAL, "", cause);
         }
-    }
-
-    pub fn closed(&self, now: Millis) -> Closed {
-        let noted = self.cold.as_ref().and_then(|cold| cold.closed.clone());
-        let (code, reason, cause) =
-            noted.unwrap_or((CloseCode::ABNORMAL, Cow::Borrowed(""), Cause::Lost));
-        let lasted_ms = now.since(self.opened_at);
-        Closed { code, reason, cause, counts: self.counts, lasted_ms }
-    }
-
-    fn deadline(&self, deadlines: &Deadlines) -> Option<(Millis, Deadline)> {
-        let phase = match self.stage {
-            Stage::Head => Phase::Head,
-            Stage::Open => Phase::Open,
-            Stage::Closing | Stage::Draining | Stage::Lingering => Phase::Closing,
-            Stage::Gone => return None,
-        };
-        self.clocks.next(phase, deadlines)
+        let mut response = Vec::new();
+        Response::from(HandshakeError::HeadTimeout).write(&mut response, Body::Included);
+        slot.outbox.push(&response);
+        self.drain(id);
     }
 }
 
@@ -562,8 +540,10 @@ const BUFFERED_FALLBACK_BYTES: u64 = 1 << 30;
 /// The cap on connections where nobody knows the descriptor limit.
 const CONNECTIONS_FALLBACK_MAX: u64 = 1_000_000;
 
-/// Idle queues kept for reuse: as many as connections are written to in one busy tick.
-const POOL_MAX: usize = 256;
-
 /// Connections beyond the limit that are let in just to be told so.
 const SURPLUS_MAX: usize = 32;
+
+/// Spare buffers that are kept however long nothing happens.
+const POOL_IDLE_BYTES: usize = 1 << 20;
+
+const TRIM_INTERVAL_MS: u64 = 1_000;

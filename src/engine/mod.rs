@@ -27,6 +27,7 @@
 mod context;
 mod core;
 mod handler;
+mod slot;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,12 +36,13 @@ use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{Core, Stage, Timer};
+use self::core::{Core, Timer};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
+use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
-use crate::outbox::Outbox;
-use crate::protocol::{Input, Message, Step};
+use crate::outbox::{Outbox, Payload};
+use crate::protocol::{Assembled, Input, Message, Step, borrow};
 use crate::timer::Millis;
 use crate::wire::{
     Accepted, Body, CloseCode, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade,
@@ -122,8 +124,32 @@ impl<H: Handler> Engine<H> {
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
         };
         if served.is_none() {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
+        self.flow(id)
+    }
+
+    /// Step 2: where the payload of a large message belongs that is to be read next, if that is
+    /// what comes next; then [`filled`](Engine::filled). Saves the copy out of the read buffer.
+    pub fn space(&mut self, id: ConnId) -> Option<&mut [u8]> {
+        let slot = self.core.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open)?;
+        slot.connection.space(&self.core.endpoint)
+    }
+
+    /// Step 2: `len` bytes were read into the [`space`](Engine::space).
+    pub fn filled(&mut self, id: ConnId, len: usize) -> Flow {
+        let now = self.core.now;
+        let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
+        let answers_ping = slot.clocks.hear(now);
+        slot.counts.bytes_in += len as u64;
+        let step = slot.connection.filled(&self.core.endpoint, len, &mut slot.outbox);
+        if answers_ping {
+            self.core.schedule(id);
+        }
+        if self.guarded(id, |engine| engine.step(id, step, true)).is_none() {
+            self.fail(id);
+        }
+        self.settle_account(id);
         self.flow(id)
     }
 
@@ -136,7 +162,7 @@ impl<H: Handler> Engine<H> {
         if let Some(mut held) = held.filter(|held| !held.is_empty())
             && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
         {
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
         self.flow(id)
     }
@@ -175,6 +201,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
+        self.core.trim();
         let mut due = Vec::new();
         self.core.wheel.turn(self.core.now, &mut due);
         for timer in due {
@@ -216,10 +243,8 @@ impl<H: Handler> Engine<H> {
         while let Some(id) = self.core.ended.pop() {
             let Some(slot) = self.core.slots.get(id) else { continue };
             let (closed, peer) = (slot.closed(self.core.now), slot.peer);
-            self.callback(Some(id), |handler, cx| {
-                log_closed(id, handler.user(id), peer, &closed);
-                handler.on_close(cx, id, &closed);
-            });
+            self.callback(None, |handler, _| log_closed(id, handler.user(id), peer, &closed));
+            self.callback(Some(id), |handler, cx| handler.on_close(cx, id, &closed));
         }
         actions.append(&mut self.core.actions);
         while let Some(id) = self.core.gone.pop() {
@@ -240,7 +265,7 @@ impl<H: Handler> Engine<H> {
 
     /// When the next deadline may pass.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.core.wheel.next()
+        self.core.next_deadline()
     }
 
     /// Names the connections to be read again: first [`resume`](Engine::resume), then the socket.
@@ -299,9 +324,6 @@ impl<H: Handler> Engine<H> {
             Ok(head) => head,
             Err(error) => return self.refuse(id, error),
         };
-        if head.headers_len() as u64 > self.core.limits.head_headers_max {
-            return self.refuse(id, HandshakeError::HeadersTooMany);
-        }
         let Some(slot) = self.core.slots.get(id) else { return };
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);
@@ -337,6 +359,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut response = Vec::with_capacity(256);
         upgrade.write_response(&mut response, &Accepted { protocol, extensions: None });
+        slot.outbox.reserve(0, &mut self.core.endpoint.pool());
         slot.outbox.push(&response);
         slot.stage = Stage::Open;
         slot.opened = true;
@@ -362,6 +385,7 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut bytes = Vec::new();
         response.write(&mut bytes, body);
+        slot.outbox.reserve(0, &mut self.core.endpoint.pool());
         slot.outbox.push(&bytes);
         self.core.drain(id);
     }
@@ -372,6 +396,8 @@ impl<H: Handler> Engine<H> {
     fn deliver(&mut self, id: ConnId, bytes: &mut [u8]) {
         let high = self.core.limits.outbox_high_bytes;
         let mut input = Input::new(bytes);
+        // Pongs and Close find a queue as messages do.
+        self.core.lend(id);
         while let Some(slot) = self.core.slots.get_mut(id) {
             let open = match slot.stage {
                 Stage::Open => true,
@@ -392,31 +418,58 @@ impl<H: Handler> Engine<H> {
             if slot.outbox.len() != queued {
                 self.core.mark_dirty(id);
             }
-            match step {
-                Step::NeedInput => break,
-                Step::Message(message) if open => self.message(id, message),
-                Step::Assembled(message) if open => self.message(id, message.message()),
-                Step::Message(_) | Step::Assembled(_) | Step::Ping(_) | Step::Pong(_) => {}
-                Step::Closed { code, reason } => {
-                    let reason = reason.into_owned().into();
-                    if let Some(slot) = self.core.slots.get_mut(id) {
-                        slot.note_closed(code, reason, Cause::Peer);
-                    }
-                    self.core.drain(id);
-                }
-                Step::Failed(error) => {
-                    if let Some(slot) = self.core.slots.get_mut(id) {
-                        let cause = Cause::Protocol(error);
-                        slot.note_closed(error.close_code(), error.to_string().into(), cause);
-                    }
-                    self.core.drain(id);
-                }
+            if matches!(step, Step::NeedInput) {
+                break;
             }
+            self.step(id, step, open);
         }
+        self.core.give_back(id);
+        self.settle_account(id);
+    }
+
+    /// What a connection holds has changed: the total counts.
+    fn settle_account(&mut self, id: ConnId) {
         self.core.account(id);
         if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
             self.core.relieve(0);
         }
+    }
+
+    #[inline]
+    fn step(&mut self, id: ConnId, step: Step<'_>, open: bool) {
+        match step {
+            Step::Message(message) if open => self.message(id, message),
+            Step::Assembled(message) if open => self.assembled(id, message),
+            Step::NeedInput
+            | Step::Message(_)
+            | Step::Assembled(_)
+            | Step::Ping(_)
+            | Step::Pong(_) => {}
+            Step::Closed { code, reason } => {
+                let reason = reason.into_owned().into();
+                if let Some(slot) = self.core.slots.get_mut(id) {
+                    slot.note_closed(code, reason, Cause::Peer);
+                }
+                self.core.drain(id);
+            }
+            Step::Failed(error) => {
+                if let Some(slot) = self.core.slots.get_mut(id) {
+                    let cause = Cause::Protocol(error);
+                    slot.note_closed(error.close_code(), error.to_string().into(), cause);
+                }
+                self.core.drain(id);
+            }
+        }
+    }
+
+    /// A message that owns its bytes: what the handler sends on of it is not copied.
+    fn assembled(&mut self, id: ConnId, message: Assembled) {
+        let (kind, buffer, len) = message.into_parts();
+        let payload = Payload::new(buffer);
+        self.core.passing = Some(payload.clone());
+        self.message(id, borrow(kind, &payload.as_bytes()[..len]));
+        self.core.passing = None;
+        payload.recycle(&mut self.core.endpoint.pool());
     }
 
     #[inline]
@@ -447,6 +500,7 @@ impl<H: Handler> Engine<H> {
         match catch_unwind(AssertUnwindSafe(|| call(self))) {
             Ok(value) => Some(value),
             Err(_) => {
+                self.core.passing = None;
                 error!("panicked conn={id} closing=1011");
                 None
             }
@@ -459,8 +513,16 @@ impl<H: Handler> Engine<H> {
         if catch_unwind(AssertUnwindSafe(|| call(handler, &mut cx))).is_err() {
             let Some(id) = id else { return error!("panicked callback") };
             error!("panicked conn={id} closing=1011");
-            self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
+            self.fail(id);
         }
+    }
+
+    /// Ends the connection for which a callback panicked: 1011, or 500 if it is not open yet.
+    fn fail(&mut self, id: ConnId) {
+        if self.core.slots.get(id).is_some_and(|slot| slot.stage == Stage::Head) {
+            return self.respond(id, &Response::text(500, "internal error"), Body::Included);
+        }
+        self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
     }
 }
 

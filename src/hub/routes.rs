@@ -5,8 +5,8 @@
 //!                                                connections: [ c3, c9 ] }
 //!                         ^                                      |   |
 //!                         |                                      v   v
-//!                         +-------- Device { user: 7, position: 0 }  Device { user: 7, position: 1 }
-//!                                   found by ConnId c3               found by ConnId c9
+//!                         +----- Device { user: 7, position: 0 }   Device { user: 7, position: 1 }
+//!                                found by ConnId c3                found by ConnId c9
 //! ```
 //!
 //! A message to one user costs one hash. A message *from* a connection costs none: its `ConnId`

@@ -39,6 +39,8 @@ struct Socket {
     transport: Transport,
     /// The kernel has seen the peer's FIN or RST: read on until it shows, for no edge follows.
     finishing: bool,
+    /// On the ready list, once.
+    ready: bool,
 }
 
 pub(super) struct Reactor<H: Handler> {
@@ -116,6 +118,11 @@ impl<H: Handler> Reactor<H> {
                 && (self.engine.connections() == 0 || self.now() >= stop_by)
             {
                 info!("stopped connections_left={}", self.engine.connections());
+                // The handler is told of the end of every connection, even of these.
+                for socket in self.sockets.iter().flatten() {
+                    self.engine.reset(socket.id);
+                }
+                self.engine.reap(&mut actions);
                 return Ok(());
             }
         }
@@ -195,7 +202,8 @@ impl<H: Handler> Reactor<H> {
                 if self.sockets.len() <= id.index() {
                     self.sockets.resize_with(id.index() + 1, || None);
                 }
-                self.sockets[id.index()] = Some(Socket { id, transport, finishing: false });
+                self.sockets[id.index()] =
+                    Some(Socket { id, transport, finishing: false, ready: false });
             }
             Err(error) => {
                 debug!("register_failed conn={id} error=\"{error}\"");
@@ -214,7 +222,12 @@ impl<H: Handler> Reactor<H> {
             self.serve(event);
         }
         for id in ready {
-            self.read_socket(id);
+            if let Some(Some(socket)) = self.sockets.get_mut(id.index())
+                && socket.id == id
+            {
+                socket.ready = false;
+                self.read_socket(id);
+            }
         }
         for id in resumed {
             if self.engine.resume(id) == Flow::Read {
@@ -247,14 +260,25 @@ impl<H: Handler> Reactor<H> {
         let mut budget = self.read_budget;
         loop {
             let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
-            if socket.id != id {
+            // On the ready list it has its turn there: one budget per tick, whatever edges come.
+            if socket.id != id || socket.ready {
                 return;
             }
-            match socket.transport.read(&mut self.buffer) {
+            // A large message is read to where it belongs, all else into the shared buffer.
+            let space = self.engine.space(id);
+            let direct = space.is_some();
+            let buffer = space.unwrap_or(&mut self.buffer);
+            let offered = buffer.len();
+            match socket.transport.read(buffer) {
                 Io::Moved(0) => return self.engine.end_of_input(id),
                 Io::Moved(read) => {
-                    let emptied = read < self.buffer.len() && !socket.finishing;
-                    match self.engine.receive(id, &mut self.buffer[..read]) {
+                    let emptied = read < offered && !socket.finishing;
+                    let flow = if direct {
+                        self.engine.filled(id, read)
+                    } else {
+                        self.engine.receive(id, &mut self.buffer[..read])
+                    };
+                    match flow {
                         Flow::Read if emptied => return,
                         Flow::Read => {}
                         // What is left in the socket is read when the engine resumes.
@@ -263,6 +287,7 @@ impl<H: Handler> Reactor<H> {
                     budget = budget.saturating_sub(read);
                     if budget == 0 {
                         // The others first; no edge will come for what is left.
+                        socket.ready = true;
                         self.ready.push(id);
                         return;
                     }

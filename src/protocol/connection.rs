@@ -29,51 +29,13 @@
 use std::borrow::Cow;
 
 use super::endpoint::{Endpoint, Role};
+use super::input::Input;
 use super::message::{Assembled, Message, MessageKind};
 use crate::outbox::Outbox;
 use crate::wire::utf8::validate;
 use crate::wire::{
     CloseCode, ClosePayload, FrameHeader, MaskingKey, Opcode, Parsed, ProtocolError,
 };
-
-/// Bytes from the peer that are not consumed yet. They are unmasked in place.
-#[derive(Debug)]
-pub struct Input<'b>(&'b mut [u8]);
-
-impl<'b> Input<'b> {
-    /// Wraps what one read returned.
-    pub fn new(bytes: &'b mut [u8]) -> Input<'b> {
-        Input(bytes)
-    }
-
-    /// Bytes left.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether all is consumed.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Takes all that is left.
-    pub fn take_all(&mut self) -> &'b mut [u8] {
-        std::mem::take(&mut self.0)
-    }
-
-    #[inline]
-    fn take(&mut self, len: usize) -> &'b mut [u8] {
-        let (taken, rest) = std::mem::take(&mut self.0).split_at_mut(len);
-        self.0 = rest;
-        taken
-    }
-
-    /// Takes what is there of `len` bytes.
-    fn take_up_to(&mut self, len: u64) -> &'b mut [u8] {
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.0.len());
-        self.take(len)
-    }
-}
 
 /// What [`Connection::advance`] came to.
 #[derive(Debug)]
@@ -285,7 +247,7 @@ impl Connection {
     #[inline]
     fn next_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
         if self.spill_len == 0 {
-            return match FrameHeader::parse(input.0)? {
+            return match FrameHeader::parse(input.as_bytes())? {
                 Parsed::Complete { value, len } => {
                     input.take(len);
                     Ok(Some(value))
@@ -376,7 +338,7 @@ impl Connection {
             }
             Opcode::Binary if header.fin => Ok(Some(Step::Message(Message::Binary(payload)))),
             Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.collect(header.opcode, payload, header.fin.then_some(0))?;
+                self.collect(endpoint, header.opcode, payload, header.fin.then_some(0))?;
                 self.end_of_data_frame(header.fin)
             }
             Opcode::Close | Opcode::Ping | Opcode::Pong => {
@@ -422,7 +384,7 @@ impl Connection {
             return self.control(endpoint, frame.opcode, Cow::Owned(payload), out).map(Some);
         }
         let rest = frame.payload_len - frame.done;
-        self.collect(frame.opcode, piece, frame.fin.then_some(rest))?;
+        self.collect(endpoint, frame.opcode, piece, frame.fin.then_some(rest))?;
         if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
     }
 
@@ -430,16 +392,64 @@ impl Connection {
     /// the message lacks after it, if this is its last frame.
     fn collect(
         &mut self,
+        endpoint: &Endpoint,
         opcode: Opcode,
         piece: &[u8],
         rest: Option<u64>,
     ) -> Result<(), ProtocolError> {
-        let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
-        let cut = self.cut.get_or_insert_default();
-        let message = cut.message.get_or_insert_with(|| Assembled::new(kind));
+        let message = self.message_begun(opcode);
         // RFC 6455 §8.1, at the first octet that makes it invalid: this also sees the payload of a
         // frame that is not complete yet.
-        message.push(piece, rest).map_err(|_| ProtocolError::TextNotUtf8)
+        let pushed = message.push(piece, rest, &mut endpoint.pool());
+        pushed.map_err(|_| ProtocolError::TextNotUtf8)
+    }
+
+    fn message_begun(&mut self, opcode: Opcode) -> &mut Assembled {
+        let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
+        let cut = self.cut.get_or_insert_default();
+        cut.message.get_or_insert_with(|| Assembled::new(kind))
+    }
+
+    /// Where the payload of a large cut frame belongs, so that whoever reads the socket can put it
+    /// there at once, without the detour of an [`Input`]; then [`filled`](Connection::filled).
+    ///
+    /// `None` if the rest of the frame is not worth it, or something else comes next.
+    pub fn space(&mut self, endpoint: &Endpoint) -> Option<&mut [u8]> {
+        let frame = self.frame.filter(|frame| !frame.opcode.is_control())?;
+        let rest = frame.payload_len - frame.done;
+        if rest < SPACE_MIN_BYTES || self.state == State::Ended {
+            return None;
+        }
+        Some(self.message_begun(frame.opcode).space(rest, &mut endpoint.pool()))
+    }
+
+    /// Consumes the first `len` bytes of the [`space`](Connection::space), as
+    /// [`advance`](Connection::advance) consumes input. [`Step::NeedInput`] if more is to come.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is more than the space had: the caller's bug, never the peer's.
+    pub fn filled(&mut self, endpoint: &Endpoint, len: usize, out: &mut Outbox) -> Step<'static> {
+        match self.try_filled(len) {
+            Ok(step) => step.unwrap_or(Step::NeedInput),
+            Err(error) => {
+                self.fail(endpoint, error, out);
+                Step::Failed(error)
+            }
+        }
+    }
+
+    fn try_filled(&mut self, len: usize) -> Result<Option<Step<'static>>, ProtocolError> {
+        let Some(mut frame) = self.frame else { return Ok(None) };
+        let message = self.message_begun(frame.opcode);
+        if let Some(key) = frame.key {
+            key.apply_at(frame.done, message.unfilled(len));
+        }
+        message.fill(len).map_err(|_| ProtocolError::TextNotUtf8)?;
+        frame.done += len as u64;
+        let complete = frame.done == frame.payload_len;
+        self.frame = (!complete).then_some(frame);
+        if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
     }
 
     fn end_of_data_frame<'b>(&mut self, fin: bool) -> Result<Option<Step<'b>>, ProtocolError> {
@@ -529,6 +539,9 @@ fn opcode(kind: MessageKind) -> Opcode {
         MessageKind::Binary => Opcode::Binary,
     }
 }
+
+/// Less than this is not worth a read of its own: the next frames come with it.
+const SPACE_MIN_BYTES: u64 = 32 * 1024;
 
 /// RFC 6455 §5.5: the longest payload of a control frame, in bytes.
 const CONTROL_MAX_BYTES: usize = 125;

@@ -3,10 +3,11 @@
 //! RFC 6455 §5.1: a client masks every frame, a server none; each side fails the connection when
 //! the other does not keep to that. One `Endpoint` serves all connections of a server.
 
+use std::cell::{RefCell, RefMut};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Payload, Pool};
 use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
 
 /// Which end of the connection we are.
@@ -27,6 +28,8 @@ pub struct Endpoint {
     /// The most frames that one message may be cut into.
     pub message_frames_max: u64,
     masks: MaskSource,
+    /// Spare buffers of all its connections.
+    pool: RefCell<Pool>,
 }
 
 impl Endpoint {
@@ -46,12 +49,46 @@ impl Endpoint {
             message_max_bytes: MESSAGE_MAX_BYTES,
             message_frames_max: MESSAGE_FRAMES_MAX,
             masks: MaskSource::default(),
+            pool: RefCell::new(Pool::new(POOL_MAX_BYTES)),
         }
     }
 
     /// Server or client.
     pub fn role(&self) -> Role {
         self.role
+    }
+
+    /// The buffers that no connection uses at the moment. Do not hold it across another call.
+    #[inline]
+    pub fn pool(&self) -> RefMut<'_, Pool> {
+        self.pool.borrow_mut()
+    }
+
+    /// Appends one whole frame as [`write_frame`](Endpoint::write_frame) does, but takes what lies
+    /// in `payload` by reference. A client masks, so it copies all the same.
+    pub fn pass_frame(
+        &self,
+        opcode: Opcode,
+        parts: &[&[u8]],
+        payload: &Payload,
+        out: &mut Outbox,
+    ) -> usize {
+        if self.role == Role::Client {
+            return self.write_frame(opcode, parts, out);
+        }
+        let payload_len: usize = parts.iter().map(|part| part.len()).sum();
+        let header = FrameHeader {
+            fin: true,
+            rsv: Rsv::NONE,
+            opcode,
+            masking_key: None,
+            payload_len: payload_len as u64,
+        };
+        out.push(&header.encode());
+        for part in parts {
+            out.push_part(part, Some(payload));
+        }
+        header.len() + payload_len
     }
 
     /// Appends one whole frame (FIN set) whose payload is `parts` in a row, masked if we are a
@@ -109,3 +146,7 @@ pub const MESSAGE_MAX_BYTES: u64 = 1 << 20;
 
 /// The default of [`Endpoint::message_frames_max`].
 pub const MESSAGE_FRAMES_MAX: u64 = 16_384;
+
+/// What the spare buffers of an endpoint own together, at most: enough for a small message to
+/// thousands of connections in one tick, or for some dozens of large ones.
+const POOL_MAX_BYTES: usize = 32 << 20;

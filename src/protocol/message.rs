@@ -11,6 +11,7 @@
 //!
 //! What this module does not know: frames. It is given payloads, already unmasked.
 
+use crate::outbox::{CHUNK_MAX_BYTES, Pool};
 use crate::wire::utf8::validate;
 use crate::wire::{InvalidUtf8, Utf8Validator};
 
@@ -61,36 +62,42 @@ impl<'b> Message<'b> {
 }
 
 /// A message that arrived in more than one piece, and so owns its bytes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Assembled {
-    kind: Option<MessageKind>,
-    bytes: Vec<u8>,
+    kind: MessageKind,
+    /// Invariant: `filled <= buffer.len()`; what lies behind `filled` is left over from the
+    /// buffer's last use.
+    buffer: Vec<u8>,
+    filled: usize,
     utf8: Utf8Validator,
 }
 
 impl Assembled {
     pub(super) fn new(kind: MessageKind) -> Assembled {
-        Assembled { kind: Some(kind), ..Assembled::default() }
+        Assembled { kind, buffer: Vec::new(), filled: 0, utf8: Utf8Validator::default() }
     }
 
     /// Bytes collected so far.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.filled
     }
 
-    /// Appends a piece. `rest` is how many bytes the message lacks after it; `None` if nobody knows,
-    /// because this fragment is not the last.
+    /// Appends a piece. `rest` is how many bytes the message lacks after it; `None` if nobody
+    /// knows, because this fragment is not the last.
     ///
     /// Memory is taken for bytes that have arrived, not for those that a header promised: at most
     /// as much again as is there (or a little at the start), and no more than the message will
-    /// fill. Nor is it taken by the piece: each byte is moved once or twice on average, into however
-    /// many fragments the peer has cut the message.
-    pub(super) fn push(&mut self, piece: &[u8], rest: Option<u64>) -> Result<(), InvalidUtf8> {
-        if self.kind == Some(MessageKind::Text) {
-            self.utf8.push(piece)?;
-        }
-        let needed = self.bytes.len() + piece.len();
-        if needed > self.bytes.capacity() {
+    /// fill. Nor is it taken by the piece: each byte is moved once or twice on average, into
+    /// however many fragments the peer has cut the message.
+    pub(super) fn push(
+        &mut self,
+        piece: &[u8],
+        rest: Option<u64>,
+        pool: &mut Pool,
+    ) -> Result<(), InvalidUtf8> {
+        self.validate_next(piece)?;
+        let needed = self.filled + piece.len();
+        if needed > self.buffer.capacity() {
             let ahead = match rest {
                 Some(rest) => {
                     let rest = usize::try_from(rest).unwrap_or(usize::MAX);
@@ -98,32 +105,98 @@ impl Assembled {
                 }
                 None => needed,
             };
-            self.bytes.reserve_exact(piece.len() + ahead);
+            self.grow(needed + ahead, pool);
         }
-        self.bytes.extend_from_slice(piece);
+        // Over what is left over, and then behind it.
+        let over = piece.len().min(self.buffer.len() - self.filled);
+        self.buffer[self.filled..self.filled + over].copy_from_slice(&piece[..over]);
+        self.buffer.extend_from_slice(&piece[over..]);
+        self.filled = needed;
         Ok(())
+    }
+
+    /// Room for the next of `rest` bytes, to be filled by whoever reads the socket. As much as the
+    /// buffer has, but no more than is there already, or [`CHUNK_MAX_BYTES`].
+    pub(super) fn space(&mut self, rest: u64, pool: &mut Pool) -> &mut [u8] {
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        if self.filled == self.buffer.capacity() {
+            self.grow(self.filled + rest.min(self.filled.max(CHUNK_MAX_BYTES)), pool);
+        }
+        let end = self.buffer.capacity().min(self.filled.saturating_add(rest));
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        &mut self.buffer[self.filled..end]
+    }
+
+    /// The first `len` bytes of the [`space`](Assembled::space) were filled, and are unmasked.
+    pub(super) fn fill(&mut self, len: usize) -> Result<(), InvalidUtf8> {
+        let (start, end) = (self.filled, self.filled + len);
+        self.filled = end;
+        if self.kind == MessageKind::Text {
+            self.utf8.push(&self.buffer[start..end])?;
+        }
+        Ok(())
+    }
+
+    /// What was read into the space but is not counted yet.
+    pub(super) fn unfilled(&mut self, len: usize) -> &mut [u8] {
+        &mut self.buffer[self.filled..self.filled + len]
     }
 
     /// RFC 6455 §8.1: text must be whole code points when the message ends.
     pub(super) fn finish(&self) -> Result<(), InvalidUtf8> {
         match self.kind {
-            Some(MessageKind::Text) => self.utf8.finish(),
-            _ => Ok(()),
+            MessageKind::Text => self.utf8.finish(),
+            MessageKind::Binary => Ok(()),
         }
     }
 
     /// The message, borrowed.
-    ///
-    /// Its text was validated piece by piece as it arrived (so that it could fail at the first bad
-    /// octet); safe Rust asks for the proof once more here, at memory speed.
     pub fn message(&self) -> Message<'_> {
+        borrow(self.kind, &self.buffer[..self.filled])
+    }
+
+    /// The kind, the buffer, and how many bytes of it are the message.
+    pub fn into_parts(self) -> (MessageKind, Vec<u8>, usize) {
+        (self.kind, self.buffer, self.filled)
+    }
+
+    fn validate_next(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
         match self.kind {
-            Some(MessageKind::Text) => match validate(&self.bytes) {
-                Ok(text) => Message::Text(text),
-                Err(InvalidUtf8) => unreachable!("invariant: every piece and the end were checked"),
-            },
-            _ => Message::Binary(&self.bytes),
+            MessageKind::Text => self.utf8.push(piece),
+            MessageKind::Binary => Ok(()),
         }
+    }
+
+    /// Moves to a buffer of `capacity` bytes: one of the pool's if it is large.
+    fn grow(&mut self, capacity: usize, pool: &mut Pool) {
+        if capacity < CHUNK_MAX_BYTES {
+            self.buffer.reserve_exact(capacity - self.buffer.len());
+            return;
+        }
+        let mut buffer = pool.take_buffer(capacity);
+        if buffer.len() < self.filled {
+            buffer.clear();
+            buffer.extend_from_slice(&self.buffer[..self.filled]);
+        } else {
+            buffer[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
+        }
+        pool.keep_buffer(std::mem::replace(&mut self.buffer, buffer));
+    }
+}
+
+/// A message over bytes that have been validated.
+///
+/// Text was validated piece by piece as it arrived (so that it could fail at the first bad octet);
+/// safe Rust asks for the proof once more here, at memory speed.
+pub fn borrow(kind: MessageKind, bytes: &[u8]) -> Message<'_> {
+    match kind {
+        MessageKind::Text => match validate(bytes) {
+            Ok(text) => Message::Text(text),
+            Err(InvalidUtf8) => unreachable!("invariant: every piece and the end were checked"),
+        },
+        MessageKind::Binary => Message::Binary(bytes),
     }
 }
 
@@ -136,35 +209,42 @@ mod tests {
 
     #[test]
     fn memory_is_taken_for_bytes_that_arrived_not_for_those_declared() {
+        let mut pool = Pool::new(1 << 20);
         let mut message = Assembled::new(MessageKind::Binary);
-        message.push(b"x", Some(u64::MAX >> 1)).unwrap();
-        assert!(message.bytes.capacity() <= 1 + RESERVE_MIN_BYTES, "{}", message.bytes.capacity());
+        message.push(b"x", Some(u64::MAX >> 1), &mut pool).unwrap();
+        assert!(
+            message.buffer.capacity() <= 1 + RESERVE_MIN_BYTES,
+            "{}",
+            message.buffer.capacity()
+        );
         let piece = vec![0; 100_000];
-        message.push(&piece, Some(u64::MAX >> 1)).unwrap();
-        assert!(message.bytes.capacity() <= 2 * (message.len() + 1) + RESERVE_MIN_BYTES);
+        message.push(&piece, Some(u64::MAX >> 1), &mut pool).unwrap();
+        assert!(message.buffer.capacity() <= 2 * (message.len() + 1) + RESERVE_MIN_BYTES);
     }
 
     #[test]
     fn a_message_of_known_length_ends_in_a_buffer_of_that_length() {
         let total = 1 << 20;
+        let mut pool = Pool::new(1 << 20);
         let mut message = Assembled::new(MessageKind::Binary);
         let mut rest = total;
         while rest > 0 {
             let n = rest.min(70_000);
             rest -= n;
-            message.push(&vec![1; n], Some(rest as u64)).unwrap();
+            message.push(&vec![1; n], Some(rest as u64), &mut pool).unwrap();
         }
-        assert_eq!(message.bytes.capacity(), total);
+        assert_eq!(message.buffer.capacity(), total);
     }
 
     #[test]
     fn many_small_fragments_do_not_move_what_is_there_each_time() {
+        let mut pool = Pool::new(1 << 20);
         let mut message = Assembled::new(MessageKind::Binary);
         let (mut moves, mut capacity) = (0, 0);
         for _ in 0..16_384 {
-            message.push(&[0; 64], None).unwrap();
-            moves += usize::from(message.bytes.capacity() != capacity);
-            capacity = message.bytes.capacity();
+            message.push(&[0; 64], None, &mut pool).unwrap();
+            moves += usize::from(message.buffer.capacity() != capacity);
+            capacity = message.buffer.capacity();
         }
         assert!(moves <= 16, "{moves} reallocations");
         assert!(capacity <= 2 * message.len(), "{capacity}");

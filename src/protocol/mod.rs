@@ -28,7 +28,8 @@
 //! let server = Endpoint::server();
 //! let (mut connection, mut outbox) = (Connection::new(), Outbox::new());
 //! let mut input = Input::new(&mut bytes);
-//! let Step::Message(message) = connection.advance(&server, &mut input, &mut outbox) else { panic!() };
+//! let step = connection.advance(&server, &mut input, &mut outbox);
+//! let Step::Message(message) = step else { panic!("{step:?}") };
 //! assert_eq!(message, Message::Text("Hello"));
 //!
 //! connection.send(&server, message, &mut outbox); // echo it: the server does not mask
@@ -38,9 +39,11 @@
 mod connection;
 mod deadline;
 mod endpoint;
+mod input;
 mod message;
 
-pub use connection::{Connection, Input, State, Step};
+pub use connection::{Connection, State, Step};
 pub use deadline::{Clocks, Deadline, Deadlines, NEVER, Phase};
 pub use endpoint::{Endpoint, Role};
-pub use message::{Assembled, Message, MessageKind};
+pub use input::Input;
+pub use message::{Assembled, Message, MessageKind, borrow};

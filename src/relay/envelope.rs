@@ -7,17 +7,20 @@
 //! ```
 //!
 //! [`Envelope::read`] is one pure function, and the first rule that matches decides (see the
-//! plain dialect's text, "What a frame is"). The object is walked once, by a visitor that knows
-//! six keys and keeps the value of each as it was written; content is never parsed into a tree
-//! and never written anew, so big numbers, escapes, the order of keys and keys that occur twice
-//! inside it reach the receiver as they left the sender.
+//! plain dialect's text, "What a frame is"). The object is walked once, and the values of six keys
+//! are kept as they were written; content is never parsed into a tree and never written anew, so
+//! big numbers, escapes, the order of keys and keys that occur twice inside it reach the receiver
+//! as they left the sender.
 //!
-//! The visitor is written by hand because a derived struct would also accept an array
-//! (`["bob","alice","hi"]`), copy every optional string, and stop at a repeated key with the
-//! same error as at a syntax error.
+//! The walk is the scanner's (`scan.rs`) for the usual message, and `serde_json`'s for whatever
+//! the scanner does not take: the scanner is fast, the parser is right, and a test holds the one
+//! to the other. The parser's visitor is written by hand because a derived struct would also
+//! accept an array (`["bob","alice","hi"]`), copy every optional string, and stop at a repeated
+//! key with the same error as at a syntax error.
 //!
 //! This module does not know who is online, who the sender is, or what is allowed.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -25,6 +28,7 @@ use serde_json::value::RawValue;
 
 use super::name::{Name, unescape};
 use super::reply::Refusal;
+use super::scan;
 
 /// What a text message is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,8 +74,6 @@ pub enum Envelope<'a> {
     },
     /// For everybody in the room, unchanged.
     Broadcast,
-    /// Not understood, or ambiguous: told to the sender, delivered to nobody.
-    Refused(Refusal),
 }
 
 /// The limits an envelope is read under.
@@ -91,26 +93,41 @@ impl Default for EnvelopeLimits {
 
 impl<'a> Envelope<'a> {
     /// Says what a text message is. Allocates only for keys and names with escapes in them.
-    pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Envelope<'a> {
-        let read = match text.trim_start_matches(JSON_WHITE_SPACE).as_bytes().first() {
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] for what is not understood, or ambiguous: it is told to the sender and
+    /// delivered to nobody.
+    pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
+        // RFC 8259 §2: the only white space around values.
+        let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        match text.bytes().find(|byte| !is_white(byte)) {
             Some(b'{') => read_object(text, limits),
             _ => read_other(text, limits),
-        };
-        read.unwrap_or_else(Envelope::Refused)
+        }
     }
 }
 
-/// Text that begins like an object.
+/// Text that begins like an object: scanned, or if it is in any way unusual, parsed.
 fn read_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let Ok(fields) = json.deserialize_map(FieldsVisitor) else { return not_json(text) };
-    if json.end().is_err() {
-        return not_json(text);
+    // Filled in place, for moving it costs as much as finding two keys.
+    let mut fields = Fields::default();
+    if scan::fields(text, limits.depth_max, &mut fields).is_some() {
+        return fields.envelope(limits.name_max);
     }
+    let Some(fields) = parse_fields(text) else { return not_json(text) };
     if nesting_exceeds(text, limits.depth_max) {
         return Err(Refusal::NestingTooDeep);
     }
-    fields.into_envelope(limits.name_max)
+    fields.envelope(limits.name_max)
+}
+
+/// The values of the known keys; `None` if the text is not exactly one JSON object.
+pub(super) fn parse_fields(text: &str) -> Option<Fields<'_>> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(FieldsVisitor).ok()?;
+    json.end().ok()?;
+    Some(fields)
 }
 
 /// Text that does not begin like an object: chat text, or some other JSON value.
@@ -134,8 +151,8 @@ fn not_json<'a>(text: &str) -> Result<Envelope<'a>, Refusal> {
 }
 
 /// The values of the known keys, as written.
-#[derive(Default)]
-struct Fields<'a> {
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields<'a> {
     sender: Option<&'a str>,
     receiver: Option<&'a str>,
     group: Option<&'a str>,
@@ -146,8 +163,23 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// Notes the value of a key, which is given unescaped. A repeated key is noted, not an error:
+    /// whether the text is JSON at all is known only at its end, and comes first.
+    pub(super) fn set(&mut self, key: &str, value: &'a str) {
+        let field = match key {
+            "sender" => &mut self.sender,
+            "receiver" => &mut self.receiver,
+            "group" => &mut self.group,
+            "content" => &mut self.content,
+            "type" => &mut self.kind,
+            "token" => &mut self.token,
+            _ => return,
+        };
+        self.is_repeated |= field.replace(value).is_some();
+    }
+
     /// The rules in their order.
-    fn into_envelope(self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
+    fn envelope(&self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
         if self.is_repeated {
             return Err(Refusal::RepeatedKey);
         }
@@ -220,8 +252,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Walks the object. A repeated key is noted, not an error: whether the text is JSON at all is
-/// known only at its end, and comes first.
+/// Walks the object.
 struct FieldsVisitor;
 
 impl<'de> Visitor<'de> for FieldsVisitor {
@@ -233,61 +264,35 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
         let mut fields = Fields::default();
-        while let Some(key) = map.next_key::<Key>()? {
-            let field = match key {
-                Key::Sender => &mut fields.sender,
-                Key::Receiver => &mut fields.receiver,
-                Key::Group => &mut fields.group,
-                Key::Content => &mut fields.content,
-                Key::Type => &mut fields.kind,
-                Key::Token => &mut fields.token,
-                Key::Unknown => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
+        while let Some(Key(key)) = map.next_key()? {
             let value: &'de RawValue = map.next_value()?;
-            if field.replace(value.get()).is_some() {
-                fields.is_repeated = true;
-            }
+            fields.set(&key, value.get());
         }
         Ok(fields)
     }
 }
 
-/// A key at the top level of an object, compared unescaped.
-#[derive(Clone, Copy)]
-enum Key {
-    Sender,
-    Receiver,
-    Group,
-    Content,
-    Type,
-    Token,
-    Unknown,
-}
+/// A key at the top level of an object, unescaped: borrowed unless something in it was escaped,
+/// which `Cow` by itself would not be.
+struct Key<'de>(Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key, D::Error> {
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key<'de>, D::Error> {
         struct KeyVisitor;
 
-        impl Visitor<'_> for KeyVisitor {
-            type Value = Key;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a key")
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-                Ok(match key {
-                    "sender" => Key::Sender,
-                    "receiver" => Key::Receiver,
-                    "group" => Key::Group,
-                    "content" => Key::Content,
-                    "type" => Key::Type,
-                    "token" => Key::Token,
-                    _ => Key::Unknown,
-                })
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
             }
         }
 
@@ -375,9 +380,6 @@ fn hex_pair(high: u8, low: u8) -> Option<u8> {
     let low = char::from(low).to_digit(16)?;
     u8::try_from(high * 16 + low).ok()
 }
-
-/// RFC 8259 §2: the only white space around values.
-const JSON_WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 #[cfg(test)]
 #[path = "envelope_tests.rs"]

@@ -16,11 +16,14 @@
 //!
 //! This module does not know what a message looks like, or where it goes.
 
+use log::info;
+
 use super::name::Name;
 use super::reply::Refusal;
 use crate::hub::ConnId;
 use crate::hub::groups::Groups;
 use crate::hub::routes::{Departed, Renamed, Routes, Standing, UserKey};
+use crate::wire::Quoted;
 
 /// Everybody who is online, their connections and their groups.
 pub struct Identities {
@@ -116,6 +119,7 @@ impl Identities {
         if !is_own {
             self.check_free(name)?;
         }
+        info!("claimed conn={id} user={}", Quoted(name.as_bytes()));
         let renamed = self.routes.rename(id, name);
         Ok(match renamed.expect("invariant: the caller has found the connection's user") {
             Renamed::Record(user) => user,

@@ -7,6 +7,7 @@ mod identity;
 pub mod name;
 mod page;
 pub mod reply;
+mod scan;
 
 use crate::config::{Broadcast, Limits, Reach};
 use crate::engine::{Closed, Context, Delivery, Handler, Request, Verdict};
@@ -135,21 +136,22 @@ impl Handler for Relay {
 
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         let Message::Text(text) = message else { return self.broadcast(cx, id, message) };
-        match Envelope::read(text, &self.envelope_limits) {
-            Envelope::Direct { sender, receiver, content } => {
-                self.direct(cx, id, sender.as_ref(), &receiver, content);
+        let envelope = Envelope::read(text, &self.envelope_limits);
+        match &envelope {
+            Ok(Envelope::Direct { sender, receiver, content }) => {
+                self.direct(cx, id, sender.as_ref(), receiver, content);
             }
-            Envelope::Group { sender, group, content } => {
-                self.group(cx, id, sender.as_ref(), &group, content);
+            Ok(Envelope::Group { sender, group, content }) => {
+                self.group(cx, id, sender.as_ref(), group, content);
             }
-            Envelope::Join { sender, group } => self.join(cx, id, sender.as_ref(), &group),
-            Envelope::Leave { sender, group } => self.leave(cx, id, sender.as_ref(), &group),
-            Envelope::Ping => self.reply(cx, id, &Pieces::pong()),
-            Envelope::Auth { .. } => {
+            Ok(Envelope::Join { sender, group }) => self.join(cx, id, sender.as_ref(), group),
+            Ok(Envelope::Leave { sender, group }) => self.leave(cx, id, sender.as_ref(), group),
+            Ok(Envelope::Ping) => self.reply(cx, id, &Pieces::pong()),
+            Ok(Envelope::Auth { .. }) => {
                 self.refuse(cx, id, Refusal::AuthNotConfigured, Target::Nobody);
             }
-            Envelope::Broadcast => self.broadcast(cx, id, message),
-            Envelope::Refused(refusal) => self.refuse(cx, id, refusal, Target::Nobody),
+            Ok(Envelope::Broadcast) => self.broadcast(cx, id, message),
+            Err(refusal) => self.refuse(cx, id, *refusal, Target::Nobody),
         }
     }
 

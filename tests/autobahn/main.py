@@ -18,6 +18,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target").absolute()
 WORK = TARGET / "autobahn"
-IMAGE = "crossbario/autobahn-testsuite:25.10.1"
+IMAGE = "crossbario/autobahn-testsuite"
 
 # Sections that `quick` leaves out: limits and performance, compression.
 SLOW_SECTIONS = ("9", "12", "13")
@@ -279,6 +280,7 @@ class Container:
             try:
                 status = subprocess.call(
                     [self.docker, "run", "--rm", "--name", name, "--network", "host",
+                     "--user", "%d:%d" % (os.getuid(), os.getgid()),
                      "--volume", "%s:/reports" % reports, IMAGE,
                      "wstest", "-m", "fuzzingclient", "-s", "/reports/spec.json"],
                     stdout=log, stderr=log, stdin=subprocess.DEVNULL, timeout=options.limit)
@@ -404,6 +406,7 @@ def order(case):
 def report(options, cases, expected, results, problems, seconds):
     differ = missing = 0
     shown = False
+    unimplemented = []
     for case in cases:
         result = results.get(case)
         if result is None:
@@ -411,23 +414,34 @@ def report(options, cases, expected, results, problems, seconds):
             continue
         same = options.record or grades(result) == expected[case]
         differ += not same
-        if not same or set(grades(result).values()) != {"OK"}:
+        if same and result["behavior"] == "UNIMPLEMENTED":
+            unimplemented.append(case)
+        elif not same or set(grades(result).values()) != {"OK"}:
             print(describe(result, same, expected[case]))
         if not same and not shown:
             shown = True
             print("".join("    | %s\n" % e for e in result["wirelog"][-WIRELOG_LINES:]), end="")
+    if unimplemented:
+        print("%s to %s: UNIMPLEMENTED, %d cases (as expected)"
+              % (unimplemented[0], unimplemented[-1], len(unimplemented)))
     if missing:
         names = [c for c in cases if c not in results]
         print("did not run: %s%s" % (" ".join(names[:12]), " ..." if missing > 12 else ""))
     for problem in problems:
         print("problem: %s" % problem)
-    count = collections.Counter(r["behavior"] for r in results.values())
+    count = collections.Counter(outcome(r) for r in results.values())
     print("autobahn %s: %d cases in %d s: %s" % (
         options.mode if options.cases is None else "'%s'" % options.cases, len(results), seconds,
         ", ".join("%d %s" % (n, b) for b, n in count.most_common()) or "none"))
     bad = differ + missing + (1 if problems and not differ + missing else 0)
     print("%d passed, %d failed" % (len(cases) - differ - missing, bad))
     return 1 if bad else 0
+
+
+def outcome(result):
+    if result["behaviorClose"] in ("OK", "INFORMATIONAL"):
+        return result["behavior"]
+    return "%(behavior)s with close %(behaviorClose)s" % result
 
 
 def describe(result, same, expected):
@@ -445,4 +459,9 @@ def describe(result, same, expected):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As an exception, so that the server and the runners are ended on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -71,7 +71,7 @@ impl Client {
         let mut answer = Vec::new();
         let len = loop {
             let mut bytes = [0; 4096];
-            match stream.read(&mut bytes) {
+            match read(&mut stream, &mut bytes) {
                 Ok(0) => return Err(None),
                 Ok(read) => answer.extend_from_slice(&bytes[..read]),
                 Err(error) if is_reset(&error) => return Err(None),
@@ -141,7 +141,7 @@ impl Client {
             let left = until.saturating_duration_since(Instant::now());
             self.stream.set_read_timeout(Some(left.max(MOMENT))).expect("a timeout above zero");
             let mut bytes = [0; 64 * 1024];
-            match self.stream.read(&mut bytes) {
+            match read(&mut self.stream, &mut bytes) {
                 Ok(0) => return Some(Event::Fin),
                 Ok(read) => self.take_in(&mut bytes[..read]),
                 Err(error) if is_reset(&error) => return Some(Event::Reset),
@@ -265,11 +265,31 @@ pub fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     let mut bytes = [0; 16 * 1024];
     loop {
-        match stream.read(&mut bytes) {
+        match read(stream, &mut bytes) {
             Ok(0) => return all,
             Ok(read) => all.extend_from_slice(&bytes[..read]),
             Err(error) if is_reset(&error) => return all,
             Err(error) => panic!("reading to the end: {error}"),
+        }
+    }
+}
+
+/// One `read`. With a timeout set, Linux interrupts it when the process is stopped and goes on.
+pub fn read(stream: &mut TcpStream, bytes: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match stream.read(bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+/// Waits until something has come, and leaves it there.
+pub fn wait_for_bytes(stream: &TcpStream) {
+    loop {
+        match stream.peek(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return assert_eq!(result.expect("something from the server"), 1),
         }
     }
 }

@@ -94,11 +94,6 @@ impl<'h, 'b> RequestHead<'h, 'b> {
         Ok(RequestHead { method, target, parts, version, headers })
     }
 
-    /// How many header lines there are.
-    pub fn headers_len(&self) -> usize {
-        self.headers.len()
-    }
-
     /// The method, such as `GET`. Methods are case-sensitive (RFC 9110 §9.1).
     pub fn method(&self) -> &'b str {
         self.method

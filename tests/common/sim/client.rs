@@ -24,7 +24,7 @@ pub enum Stage {
 
 pub struct Client {
     pub link: usize,
-    pub user: usize,
+    pub target: &'static str,
     pub stage: Stage,
     handshake: ClientHandshake<'static>,
     answer: Vec<u8>,
@@ -52,8 +52,8 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(link: usize, user: usize, random: &mut Random) -> Client {
-        let mut client = Client::silent(link, user, random);
+    pub fn new(link: usize, target: &'static str, random: &mut Random) -> Client {
+        let mut client = Client::silent(link, target, random);
         let mut request = Vec::new();
         client.handshake.write(&mut request);
         client.outgoing.extend(request);
@@ -61,13 +61,13 @@ impl Client {
     }
 
     /// A client that has not even asked.
-    pub fn silent(link: usize, user: usize, random: &mut Random) -> Client {
+    pub fn silent(link: usize, target: &'static str, random: &mut Random) -> Client {
         let nonce = random.bytes(16);
         let nonce = nonce.try_into().unwrap_or([0; 16]);
-        let handshake = ClientHandshake::new("sim.test", TARGETS[user], nonce, &[]);
+        let handshake = ClientHandshake::new("localhost", target, nonce, &[]);
         Client {
             link,
-            user,
+            target,
             stage: Stage::Connecting,
             handshake: handshake.expect("a host, a target"),
             answer: Vec::new(),
@@ -278,8 +278,8 @@ impl Client {
                 let len = random.between(1, 2000);
                 random.bytes(len)
             }
-            1 => b"GET / HTTP/1.1\r\nHost: sim.test\r\n\r\n".to_vec(),
-            2 => b"GET / HTTP/1.1\r\nHost: sim.test\r\nUpgrade: websocket\r\n\r\nmore".to_vec(),
+            1 => b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+            2 => b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\nmore".to_vec(),
             3 => [b"GET / HTTP/1.1\r\n".to_vec(), b"X: y\r\n".repeat(2000)].concat(),
             4 => b"GET / HTTP/1.1\r\nHost: sim".to_vec(),
             _ => b"\r\n\r\n\r\n".to_vec(),
@@ -287,9 +287,3 @@ impl Client {
         self.outgoing.extend(raw);
     }
 }
-
-/// What each user asks for.
-const TARGETS: [&str; 8] = ["/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7"];
-
-/// How many users there can be.
-pub const USERS: usize = TARGETS.len();

@@ -11,13 +11,14 @@
 //! A run asserts nothing in the middle of a callback, for the engine catches panics there: faults
 //! are collected, and looked at between ticks.
 
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, reason = "no test uses all of it")]
 
 mod client;
 mod driver;
 mod handlers;
 mod link;
 mod random;
+pub mod relay;
 mod watch;
 mod world;
 
@@ -25,9 +26,9 @@ use std::panic;
 
 pub use client::{Client, Stage};
 pub use driver::Driver;
-pub use handlers::Switch;
+pub use handlers::{Fountain, Panicky, Spot, Switch};
 pub use random::Random;
-pub use watch::{Books, Ledger, Payload, Phase, Watched};
+pub use watch::{Books, Ledger, Payload, Phase, Queued, Watched};
 pub use world::{Pace, World};
 
 /// What a handler panics with when it is told to; it is not worth a line in the test's output.
@@ -39,7 +40,8 @@ pub fn expect_panics() {
     ONCE.call_once(|| {
         let report = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let wanted = info.payload_as_str().is_some_and(|text| text == PANIC);
+            let text = info.payload().downcast_ref::<String>();
+            let wanted = text.is_some_and(|text| text == PANIC);
             if !wanted {
                 report(info);
             }

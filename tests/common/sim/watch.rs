@@ -36,8 +36,16 @@ impl std::fmt::Debug for Payload {
 
 /// What a handler has queued, as it knows itself.
 pub trait Ledger {
-    /// Messages queued to this connection, in order. `None`: whatever it sent (an echo).
-    fn queued(&self, id: ConnId) -> Option<&[Payload]>;
+    /// Messages queued to this connection, in order.
+    fn queued(&self, id: ConnId) -> Queued<'_>;
+}
+
+pub enum Queued<'a> {
+    Known(&'a [Payload]),
+    /// Whatever it sent.
+    Echo,
+    /// It does not tell.
+    Unknown,
 }
 
 /// Where a connection stands, by the callbacks that came.
@@ -58,6 +66,8 @@ pub struct Books {
     /// Connections that refused a message and have not told since that they take more.
     pub congested: BTreeSet<ConnId>,
     pub drained: usize,
+    /// In the order in which they were opened.
+    pub opened: Vec<ConnId>,
     pub timers: usize,
     pub faults: Vec<String>,
     last_closed: Option<ConnId>,
@@ -138,6 +148,7 @@ impl<H: Handler> Handler for Watched<H> {
         if self.books.phases.insert(id, Phase::Open) != Some(Phase::Asked) || !cx.is_open(id) {
             self.books.fault(id, "opened");
         }
+        self.books.opened.push(id);
         self.books.handled.insert(id, Vec::new());
         self.inner.on_open(cx, id);
     }

@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
+use switchboard::Limits;
 use switchboard::engine::{Cause, Handler};
 use switchboard::protocol::Deadline;
 use switchboard::wire::CloseCode;
-use switchboard::{Limits, MessageKind};
 
-use super::client::{Client, Stage, USERS};
+use super::client::{Client, Stage};
 use super::driver::Driver;
 use super::random::Random;
-use super::watch::{Books, Ledger, Payload, Phase, Watched};
+use super::watch::{Books, Ledger, Payload, Phase, Queued, Watched};
 
 /// How bytes and time move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +36,14 @@ pub struct World<H> {
     buffer_max: usize,
     short_writes: usize,
     message_max: usize,
-    stopped: bool,
+    /// What user 0, 1 ... asks for.
+    pub targets: [&'static str; USERS],
+    /// How a message is made, from its serial number, the client's place and the length at most.
+    pub compose: Compose,
     serial: usize,
 }
+
+type Compose = fn(&mut Random, usize, usize, usize) -> Payload;
 
 impl<H: Handler + Ledger> World<H> {
     /// A world whose limits and habits are the seed's.
@@ -67,7 +72,8 @@ impl<H: Handler + Ledger> World<H> {
             buffer_max: 1 << 20,
             short_writes: 0,
             message_max: limits.message_max_bytes as usize,
-            stopped: false,
+            targets: ["/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7"],
+            compose: super::handlers::compose,
             serial: 0,
         }
     }
@@ -85,7 +91,7 @@ impl<H: Handler + Ledger> World<H> {
     /// Lets a client in whose request is on its way; its place.
     pub fn connect(&mut self, user: usize) -> usize {
         let link = self.link();
-        self.clients.push(Client::new(link, user, &mut self.random));
+        self.clients.push(Client::new(link, self.targets[user], &mut self.random));
         self.clients.len() - 1
     }
 
@@ -159,8 +165,7 @@ impl<H: Handler + Ledger> World<H> {
                 let max = self.driver.limits.message_max_bytes;
                 self.clients[client].misbehave(max, &mut self.random);
             }
-            150 if !self.stopped && self.random.percent(30) => {
-                self.stopped = true;
+            150 if !self.driver.is_stopped() && self.random.percent(30) => {
                 self.driver.stop();
             }
             _ => {}
@@ -185,24 +190,11 @@ impl<H: Handler + Ledger> World<H> {
         }
         self.serial += 1;
         let random = &mut self.random;
-        let to = match random.below(40) {
-            0..20 => format!("{}|", random.below(USERS)),
-            20..30 => "*|".to_owned(),
-            30 => format!("x{}|", random.below(USERS)),
-            31 => "t|".to_owned(),
-            32 if random.percent(30) => "!".to_owned(),
-            _ => "=|".to_owned(),
-        };
-        let mut bytes = format!("{to}{} from {client} ", self.serial).into_bytes();
         let len = random.pick(&[0, 10, 100, 130, 1000, 5000, self.message_max]);
         let len = random.below(len.min(self.message_max) + 1);
-        let fill = if random.percent(50) { "é" } else { "x" };
-        while bytes.len() + fill.len() <= len {
-            bytes.extend_from_slice(fill.as_bytes());
-        }
-        let kind = if random.percent(70) { MessageKind::Text } else { MessageKind::Binary };
+        let payload = (self.compose)(random, self.serial, client, len);
         let pieces = if random.percent(30) { random.between(2, 5) } else { 1 };
-        self.clients[client].send(Payload { kind, bytes }, pieces, &mut self.random);
+        self.clients[client].send(payload, pieces, &mut self.random);
     }
 
     fn leave(&mut self, client: usize) {
@@ -237,6 +229,14 @@ impl<H: Handler + Ledger> World<H> {
 
     /// Runs `steps` random steps, then checks that everything comes to rest, and to an end.
     pub fn run(&mut self, steps: usize) -> Result<(), String> {
+        self.live(steps)?;
+        self.outlast()?;
+        self.check_delivery()?;
+        self.finish()
+    }
+
+    /// Random steps, then rest.
+    pub fn live(&mut self, steps: usize) -> Result<(), String> {
         for _ in 0..steps {
             self.step();
             self.judge()?;
@@ -245,10 +245,7 @@ impl<H: Handler + Ledger> World<H> {
             client.stalled = false;
         }
         self.settle()?;
-        self.check_delivery()?;
-        self.outlast()?;
-        self.check_delivery()?;
-        self.finish()
+        self.check_delivery()
     }
 
     /// Runs until nothing moves, without the clock moving far.
@@ -348,7 +345,7 @@ impl<H: Handler + Ledger> World<H> {
         if faults.is_empty() { Ok(()) } else { Err(self.report(faults.join("\n"))) }
     }
 
-    fn report(&self, faults: String) -> String {
+    pub fn report(&self, faults: String) -> String {
         let mut text = faults;
         let limits = &self.driver.limits;
         let _ = write!(text, "\nat {:?}, {:?}, {limits:?}", self.driver.now, self.pace);
@@ -371,20 +368,25 @@ impl<H: Handler + Ledger> World<H> {
             };
             let none = Vec::new();
             let handled = self.books().handled.get(&id).unwrap_or(&none);
-            let queued = self.inner().queued(id).unwrap_or(handled);
             if let Some(text) = differ(handled, &client.sent, !client.honest) {
                 return fail(format!("conn {id}: sent and delivered: {text}"));
             }
+            let queued = match self.inner().queued(id) {
+                Queued::Known(queued) => queued,
+                Queued::Echo => handled,
+                Queued::Unknown => &client.received,
+            };
             if let Some(text) = differ(&client.received, queued, false) {
                 return fail(format!("conn {id}: queued and received: {text}"));
             }
             let open = self.books().is_open(id);
-            if open && client.honest && !client.dead && handled.len() < client.sent.len() {
+            let reads = !client.dead && !client.stalled;
+            if open && client.honest && reads && handled.len() < client.sent.len() {
                 let text = format!("{} sent, {} delivered", client.sent.len(), handled.len());
                 return fail(format!("conn {id}: {text}"));
             }
             // Whatever was queued leaves, if the connection is open, or was closed in order.
-            let owed = (open && !client.dead) || client.close.is_some();
+            let owed = (open && reads) || client.close.is_some();
             if owed && client.received.len() < queued.len() {
                 let text = format!("{} queued, {} received", queued.len(), client.received.len());
                 return fail(format!("conn {id}: {text}"));
@@ -400,10 +402,11 @@ impl<H: Handler + Ledger> World<H> {
 
     /// Whether a connection may end so, given what its client did.
     fn may_end(&self, client: &Client, cause: Cause) -> bool {
-        let hurried = self.pace.clock == Clock::Jumpy || self.pace.chunk < 700 || client.slow;
+        let slow = client.slow || client.stalled || client.dead;
+        let hurried = slow || self.pace.clock == Clock::Jumpy || self.pace.chunk < 700;
         match cause {
             Cause::Application | Cause::Panicked => true,
-            Cause::Shutdown => self.stopped,
+            Cause::Shutdown => self.driver.is_stopped(),
             Cause::Overloaded => true,
             Cause::Timeout(Deadline::Close) => true,
             Cause::Timeout(_) => hurried,
@@ -448,3 +451,5 @@ fn limits(random: &mut Random, chunk: usize) -> Limits {
     limits.read_budget_bytes = random.pick(&[1, 200, 10_000]);
     limits
 }
+
+pub const USERS: usize = 8;

@@ -1,0 +1,131 @@
+//! One connection, as the engine keeps it: ten thousand of these lie in the slab.
+//!
+//! ```text
+//!   Head ----101----> Open ----our Close----> Closing
+//!    |                 |                         |
+//!    | any other       | peer's Close or FIN,    | peer's Close or FIN
+//!    | answer          v a broken rule, a panic  v
+//!    +-----------> Draining ---all written, our FIN---> Lingering ---peer's FIN---> Gone
+//! ```
+//!
+//! A reset, or a deadline that passes, leads to `Gone` from anywhere; a ping without an answer to
+//! `Draining`, as a broken rule does.
+//!
+//! What this file does not know: other connections.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use super::handler::{Cause, Closed, Counts};
+use crate::outbox::Outbox;
+use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Phase};
+use crate::timer::Millis;
+use crate::wire::{CloseCode, HeadScanner};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub stage: Stage,
+    /// On the dirty list.
+    pub dirty: bool,
+    /// Above high water, and not below low water since.
+    pub congested: bool,
+    /// Refused something while congested: the handler waits for `on_drained`.
+    pub refused: bool,
+    /// Not read until it is resumed. Invariant: only a paused connection holds input, so that
+    /// nothing is delivered before what was read earlier.
+    pub paused: bool,
+    /// The peer's FIN was read.
+    pub eof: bool,
+    /// `on_open` was called, so `on_close` is owed.
+    pub opened: bool,
+    /// One too many: its request will be answered 503.
+    pub surplus: bool,
+    pub connection: Connection,
+    pub outbox: Outbox,
+    pub clocks: Clocks,
+    /// The earliest entry in the wheel.
+    pub wheel_at: Millis,
+    pub peer: SocketAddr,
+    /// When it was accepted, and then when it was opened.
+    pub opened_at: Millis,
+    pub counts: Counts,
+    /// What counts against the total: outbox, held input, the message being collected.
+    pub accounted: usize,
+    pub cold: Option<Box<Cold>>,
+}
+
+impl Slot {
+    #[inline]
+    pub fn is_congested(&mut self, high: u64) -> bool {
+        self.congested |= self.outbox.len() as u64 >= high;
+        self.congested
+    }
+
+    /// Bytes that are held for it: queued output, held input, an unfinished message.
+    #[inline]
+    pub fn holds(&self) -> usize {
+        let held = self.cold.as_ref().map_or(0, |cold| cold.held.len());
+        self.outbox.len() + self.connection.collected() + held
+    }
+
+    pub fn cold(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
+    }
+
+    /// The first reason counts: what follows from it is no reason.
+    pub fn note_closed(&mut self, code: CloseCode, reason: Cow<'static, str>, cause: Cause) {
+        let cold = self.cold();
+        if cold.closed.is_none() {
+            cold.closed = Some((code, reason, cause));
+        }
+    }
+
+    pub fn closed(&self, now: Millis) -> Closed {
+        let noted = self.cold.as_ref().and_then(|cold| cold.closed.clone());
+        let (code, reason, cause) =
+            noted.unwrap_or((CloseCode::ABNORMAL, Cow::Borrowed(""), Cause::Lost));
+        let lasted_ms = now.since(self.opened_at);
+        Closed { code, reason, cause, counts: self.counts, lasted_ms }
+    }
+
+    pub fn deadline(&self, deadlines: &Deadlines) -> Option<(Millis, Deadline)> {
+        let phase = match self.stage {
+            Stage::Head => Phase::Head,
+            Stage::Open => Phase::Open,
+            Stage::Closing | Stage::Draining | Stage::Lingering => Phase::Closing,
+            Stage::Gone => return None,
+        };
+        self.clocks.next(phase, deadlines)
+    }
+}
+
+/// What few connections have at any time.
+#[derive(Debug, Default)]
+pub(super) struct Cold {
+    /// The request head so far, if it did not come in one read.
+    pub head: Vec<u8>,
+    pub scanner: HeadScanner,
+    /// Input that a paused connection has not consumed.
+    pub held: Vec<u8>,
+    /// How the connection ended.
+    pub closed: Option<(CloseCode, Cow<'static, str>, Cause)>,
+}
+
+/// The life of a connection from accept to the release of its descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The request head is not complete.
+    Head,
+    /// WebSocket messages flow.
+    Open,
+    /// Our Close is queued or sent; the peer's is to come.
+    Closing,
+    /// Nothing is read any more; what is queued is being written.
+    Draining,
+    /// All is written and FIN is sent; the peer's FIN is to come. What arrives is discarded, for
+    /// closing a socket with unread input makes the kernel send RST, which can overtake our Close.
+    Lingering,
+    /// To be released at the end of the tick.
+    Gone,
+}

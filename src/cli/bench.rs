@@ -190,8 +190,8 @@ const FLAGS: &[Flag] = &[
     Flag("pipeline", Some("COUNT"), LOAD,
         "closed loop: how many messages each sender keeps outstanding\n[default: 1]"),
     Flag("rate", Some("PER-SECOND"), LOAD,
-        "open loop: how many messages are sent per second, by all senders together, whatever comes\n\
-         back; latency counts from the moment each was due; needs a core of its own\n\
+        "open loop: how many messages are sent per second, by all senders together, whatever\n\
+         comes back; latency counts from the moment each was due; needs a core of its own\n\
          [default: off, a closed loop]"),
     Flag("active", Some("COUNT"), LOAD,
         "idle: over how many of the connections a message is sent, one each\n[default: all]"),

@@ -280,3 +280,60 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Descriptors that are not for connections: the event queue, signals, standard streams, files.
 const DESCRIPTORS_RESERVED: u64 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn wait_for(clients: &mut Clients, wanted: impl Fn(&Ready) -> bool) -> Ready {
+        let mut ready = Vec::new();
+        loop {
+            clients.wait(&mut ready, Duration::from_secs(1)).unwrap();
+            if let Some(event) = ready.iter().find(|event| wanted(event)) {
+                return *event;
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_go_there_and_back_and_the_end_is_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut clients = Clients::new().unwrap();
+        let id = clients.connect(listener.local_addr().unwrap(), None).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        assert_eq!(wait_for(&mut clients, |event| event.writable).id, id);
+        assert!(matches!(clients.write(id, b"ping"), Io::Moved(4)));
+        let mut four = [0; 4];
+        io::Read::read_exact(&mut peer, &mut four).unwrap();
+        io::Write::write_all(&mut peer, b"pong").unwrap();
+        wait_for(&mut clients, |event| event.readable);
+        let mut buffer = [0; 10];
+        assert!(matches!(clients.read(id, &mut buffer), Io::Moved(4)));
+        assert_eq!((&four, &buffer[..4]), (b"ping", &b"pong"[..]));
+        assert!(matches!(clients.read(id, &mut buffer), Io::Blocked));
+        drop(peer);
+        wait_for(&mut clients, |event| event.closing);
+        assert!(matches!(clients.read(id, &mut buffer), Io::Moved(0)));
+        clients.close(id);
+        assert!(matches!(clients.write(id, b"ping"), Io::Blocked));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_source_address_can_be_chosen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut clients = Clients::new().unwrap();
+        let source = "127.0.0.3".parse().unwrap();
+        let id = clients.connect(listener.local_addr().unwrap(), Some(source)).unwrap();
+        let (_, from) = listener.accept().unwrap();
+        assert_eq!(from.ip(), source);
+        wait_for(&mut clients, |event| event.id == id && event.writable);
+    }
+
+    #[test]
+    fn addresses_are_resolved_without_a_resolver() {
+        assert_eq!(resolve("127.0.0.1", 80).unwrap(), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(resolve("::1", 80).unwrap(), "[::1]:80".parse().unwrap());
+    }
+}

@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
-use super::fleet::{Fleet, Part, random_key};
+use super::fleet::{Fleet, Part};
 use super::histogram::Histogram;
 use super::intake::{Expected, Layout};
+use super::opening::random_key;
 use super::outgoing::{Outgoing, content};
 use super::pace::Pace;
 use super::process::{self, Usage};

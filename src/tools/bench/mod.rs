@@ -34,6 +34,7 @@ pub mod idle;
 pub mod intake;
 pub mod ledger;
 pub mod load;
+mod opening;
 pub mod outgoing;
 pub mod pace;
 pub mod plot;

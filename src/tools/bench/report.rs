@@ -4,23 +4,33 @@
 //!
 //! | field | what it is |
 //! |---|---|
-//! | `url`, `mode`, `connections`, `size`, `kind`, `pipeline`, `rate` | what was asked for |
+//! | `url`, `mode`, `connections`, `size` | what was asked for |
+//! | `kind`, `pipeline`, `rate` | likewise |
 //! | `seconds` | the measured time |
 //! | `messages` | messages received in it; with `fanout`, deliveries |
 //! | `messages_per_s`, `bytes_per_s` | the same per second; bytes with their frame headers |
-//! | `latency_us` | of messages that were sent (with a rate: due) in it, in microseconds: `count`, `mean`, `min`, `p50`, `p90`, `p99`, `p999`, `max` |
-//! | `lag_us` | with a rate: how late the load generator sent, likewise |
+//! | `latency_us` | latencies of messages that were sent (with a rate: due) in it; see below |
+//! | `lag_us` | with a rate: how late the load generator sent; likewise |
 //! | `sent` | messages sent in the whole run, warm-up and all |
-//! | `expected` | how often they should have been received; with `fanout`, once by each subscriber |
-//! | `received` | how often they were; `expected` = `received` + `lost` |
-//! | `lost`, `duplicates`, `disorder`, `damaged`, `misdelivered` | faults |
+//! | `expected` | how often they should have come; with `fanout`, once to each subscriber |
+//! | `received` | how often they did; `expected` = `received` + `lost` |
+//! | `lost`, `duplicates`, `disorder` | faults |
+//! | `damaged`, `misdelivered` | faults |
 //! | `foreign` | messages that are none of ours: greetings, notices, errors |
-//! | `closed_early`, `first_close` | connections that the server ended, and what the first one said |
+//! | `closed_early`, `first_close` | connections that the server ended; what the first one said |
 //! | `interrupted` | whether a signal ended the run |
 //! | `ok` | no fault: the exit code is 0 |
-//! | `server`, `client` | of the processes `--pid` and this one: `cpu` and `wait`, running and waiting for a processor as a share of one; `messages_per_cpu_s`; `resident_bytes` |
-//! | `memory` | `idle`: resident bytes of `--pid` `before`, `open`, `after_traffic`, `end`, and `per_connection_open`, `per_connection_after_traffic`, `per_connection_end`; `open_seconds` |
-//! | `timeline` | `end_s`, `messages_per_s`, `p50_us`, `p99_us` of about a hundred intervals |
+//! | `server`, `client` | the processes `--pid` and this one; see below |
+//! | `memory` | `idle` with `--pid`: see below |
+//! | `timeline` | about a hundred intervals; see below |
+//!
+//! * Latencies, in microseconds: `count`, `mean`, `min`, `p50`, `p90`, `p99`, `p999`, `max`.
+//! * Processes: `cpu` and `wait` (running, and waiting for a processor, as a share of one),
+//!   `messages_per_cpu_s`, `resident_bytes`.
+//! * Memory: resident bytes `before`, `open`, `after_traffic` and at the `end`;
+//!   `per_connection_open`, `per_connection_after_traffic`, `per_connection_end`: what is more than
+//!   before; `open_seconds`.
+//! * Intervals: `end_s`, `messages_per_s`, `p50_us`, `p99_us`.
 
 use std::fmt::Write;
 

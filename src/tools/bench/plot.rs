@@ -135,7 +135,8 @@ fn second_ticks(report: &Report) -> Vec<(f64, String)> {
 }
 
 fn time_ticks(highest: f64) -> Vec<(f64, String)> {
-    round_steps(highest).map(|value| (value, time(value as u64))).collect()
+    let label = |value: f64| if value == 0.0 { "0".to_owned() } else { time(value as u64) };
+    round_steps(highest).map(|value| (value, label(value))).collect()
 }
 
 /// 0 and about five round numbers up to at least `highest`.

@@ -165,19 +165,18 @@ impl Side {
         })
     }
 
-    fn line(&self, flow: &Flow) -> String {
-        let mut line = format!(
-            "{:.0} % of a core, {} messages per second of CPU",
-            self.cpu(flow) * 100.0,
-            grouped(self.per_cpu_second(flow)),
-        );
-        if let Some(wait) = self.wait(flow) {
-            let _ = write!(line, "; waited for a core {:.1} % of the time", wait * 100.0);
+    fn lines(&self, name: &str, flow: &Flow, table: &mut Table) {
+        let (cpu, rate) = (self.cpu(flow) * 100.0, grouped(self.per_cpu_second(flow)));
+        table.line(name, &format!("{rate} messages per second of CPU; {cpu:.0} % of a core"));
+        let wait = self.wait(flow).map(|wait| {
+            let wait = wait * 100.0;
+            format!("waited for a core {wait:.1} % of the time")
+        });
+        let memory = self.resident_bytes.map(|count| format!("{} resident", bytes(count as f64)));
+        let more: Vec<String> = wait.into_iter().chain(memory).collect();
+        if !more.is_empty() {
+            table.line("", &more.join("; "));
         }
-        if let Some(resident_bytes) = self.resident_bytes {
-            let _ = write!(line, "; {} resident", bytes(resident_bytes as f64));
-        }
-        line
     }
 }
 
@@ -317,7 +316,7 @@ impl Report {
         }
         for (name, side) in [("server", &self.server), ("this tool", &self.own)] {
             if let Some(side) = side {
-                table.line(name, &side.line(flow));
+                side.lines(name, flow, &mut table);
             }
         }
         if outcome.expected > 0 || settings.mode != Mode::Idle {
@@ -436,7 +435,7 @@ pub(super) fn time(nanoseconds: u64) -> String {
 fn bytes(count: f64) -> String {
     match count {
         0.0..1e4 => format!("{count:.0} B"),
-        1e4..1e7 => format!("{:.1} kB", count / 1e3),
+        1e4..1e6 => format!("{:.1} kB", count / 1e3),
         _ => format!("{:.1} MB", count / 1e6),
     }
 }
@@ -480,7 +479,7 @@ mod tests {
             assert_eq!(grouped(number), wanted);
         }
         assert_eq!(grouped(-1_234.0), "-1,234");
-        assert_eq!([bytes(125.0), bytes(2.5e6), bytes(1e8)], ["125 B", "2500.0 kB", "100.0 MB"]);
+        assert_eq!([bytes(125.0), bytes(2.5e6), bytes(1e8)], ["125 B", "2.5 MB", "100.0 MB"]);
     }
 
     #[test]

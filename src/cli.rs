@@ -1,8 +1,9 @@
-//! The command line: arguments and environment in, a [`Plan`] or an [`Exit`] out.
+//! The command line: arguments and environment in, a [`Task`] or an [`Exit`] out.
 //!
 //! ```text
 //! switchboard [serve] [--listen ADDR]... [--open] [--broadcast WHOM] [--log FILTER] [LIMITS]
 //! switchboard echo    [--listen ADDR]... [--open]                    [--log FILTER] [LIMITS]
+//! switchboard bench   [OPTIONS] URL
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, and that before the default.
@@ -10,10 +11,11 @@
 //! not the same as none.
 //!
 //! ```
-//! use switchboard::cli::{self, Mode};
+//! use switchboard::cli::{self, Mode, Task};
 //!
 //! let args = ["switchboard", "echo", "--listen", "127.0.0.1:0", "--max-message", "64k"];
-//! let plan = cli::plan(args.map(Into::into).into_iter(), &|_name| None).expect("a plan");
+//! let task = cli::plan(args.map(Into::into).into_iter(), &|_name| None).expect("a task");
+//! let Task::Serve(plan) = task else { panic!("a server") };
 //! assert_eq!(plan.mode, Mode::Echo);
 //! assert_eq!(plan.limits.message_max_bytes, 65_536);
 //!
@@ -24,6 +26,7 @@
 //!
 //! This module opens no socket, reads no environment of its own and never ends the process.
 
+mod bench;
 mod command;
 mod environment;
 mod listen;
@@ -36,7 +39,17 @@ use clap::ArgMatches;
 
 use crate::config::{Broadcast, LIMITS, Limit, LimitError, Limits, Reach};
 use crate::logger::{BareTarget, Filter};
+use crate::tools::bench::Settings;
 pub use environment::unknown_variables;
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// `switchboard bench`: put load on a server.
+    Bench(Box<Settings>),
+    /// Be a server.
+    Serve(Box<Plan>),
+}
 
 /// What to start, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,16 +106,19 @@ pub enum Stream {
 pub fn plan(
     args: impl Iterator<Item = OsString>,
     env: &dyn Fn(&str) -> Option<OsString>,
-) -> Result<Plan, Exit> {
+) -> Result<Task, Exit> {
     let root = command::command().try_get_matches_from(args).map_err(from_clap)?;
     let (mode, matches) = match root.subcommand() {
+        Some(("bench", matches)) => {
+            return Ok(Task::Bench(Box::new(bench::settings(matches)?)));
+        }
         Some(("echo", matches)) => (Mode::Echo, matches),
         Some((_, matches)) => (Mode::Serve, matches),
         None => (Mode::Serve, &root),
     };
     let input = Input { matches, env };
     let reach = input.reach()?;
-    Ok(Plan {
+    Ok(Task::Serve(Box::new(Plan {
         mode,
         listen: input.listen(reach)?,
         limits: input.limits(mode)?,
@@ -112,7 +128,7 @@ pub fn plan(
             Mode::Serve => input.broadcast()?,
         },
         log: input.log()?,
-    })
+    })))
 }
 
 /// What is printed on stdout once the server listens: where, and what to open.

@@ -67,6 +67,7 @@
 //! 3. [`outbox`] and [`engine`]: how thousands of connections share one thread.
 //! 4. [`net`]: the event loop, which is short because it knows no rule.
 //! 5. [`relay`]: what makes it a message server.
+//! 6. [`tools`]: what is run against a server: the load generator.
 //!
 //! # Cargo features
 //!
@@ -96,6 +97,8 @@ pub mod protocol;
 #[cfg(feature = "relay")]
 pub mod relay;
 pub mod timer;
+#[cfg(feature = "cli")]
+pub mod tools;
 pub mod wire;
 
 pub use config::Limits;

@@ -1,16 +1,18 @@
-//! The `switchboard` binary: command line, logger and server, tied together.
+//! The `switchboard` binary: command line, logger, server and tools, tied together.
 
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use switchboard::cli::{self, Mode, Plan, Stream};
+use switchboard::cli::{self, Mode, Plan, Stream, Task};
 use switchboard::echo::Echo;
-use switchboard::net::ServerError;
+use switchboard::tools::bench;
 use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 fn main() -> ExitCode {
     match cli::plan(std::env::args_os(), &|name| std::env::var_os(name)) {
-        Ok(plan) => run(&plan),
+        Ok(Task::Serve(plan)) => run(&plan),
+        Ok(Task::Bench(settings)) => measure(&settings),
         Err(exit) => {
             print(exit.stream, &exit.text);
             ExitCode::from(exit.code)
@@ -50,7 +52,43 @@ fn serve<H: Handler>(plan: &Plan, handler: H) -> ExitCode {
     }
 }
 
-fn fail(error: &ServerError) -> ExitCode {
+/// Puts load on a server and prints what was measured.
+fn measure(settings: &bench::Settings) -> ExitCode {
+    // Better now than after a long run.
+    if let Some(path) = &settings.plot
+        && let Err(error) = std::fs::write(path, "")
+    {
+        return fail(&format!("cannot write {}: {error}", path.display()));
+    }
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut progress = |text: &str| {
+        if is_terminal {
+            print(Stream::Stderr, &format!("\r\x1b[K{text}"));
+        }
+    };
+    let result = bench::run(settings, &mut progress);
+    progress("");
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => return fail(&error),
+    };
+    print(
+        Stream::Stdout,
+        &match settings.output {
+            bench::settings::OutputForm::Json => report.json() + "\n",
+            bench::settings::OutputForm::Table => report.table(),
+        },
+    );
+    if let Some(path) = &settings.plot
+        && let Some(form) = bench::plot::PlotForm::of(path)
+        && let Err(error) = std::fs::write(path, bench::plot::plot(&report, form))
+    {
+        return fail(&format!("cannot write {}: {error}", path.display()));
+    }
+    if report.outcome.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn fail(error: &dyn Display) -> ExitCode {
     print(Stream::Stderr, &format!("error: {error}\n"));
     ExitCode::FAILURE
 }

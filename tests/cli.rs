@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
-use switchboard::cli::{self, Exit, Mode, Plan, Stream};
+use switchboard::cli::{self, Exit, Mode, Plan, Stream, Task};
 use switchboard::config::{Broadcast, LIMITS, Limit, Limits, Reach};
 use switchboard::logger::{BareTarget, Filter};
 
@@ -17,7 +17,10 @@ fn plan(line: &str, env: &[(&str, &str)]) -> Result<Plan, Exit> {
     // The one thing that cannot be typed with spaces between the words.
     let args = args.map(|arg| OsString::from(if arg == "''" { "" } else { arg }));
     let env: HashMap<&str, &str> = env.iter().copied().collect();
-    cli::plan(args, &|name| env.get(name).map(OsString::from))
+    cli::plan(args, &|name| env.get(name).map(OsString::from)).map(|task| match task {
+        Task::Serve(plan) => *plan,
+        Task::Bench(settings) => panic!("{line} is no server: {settings:?}"),
+    })
 }
 
 fn planned(line: &str, env: &[(&str, &str)]) -> Plan {

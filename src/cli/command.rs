@@ -4,7 +4,7 @@
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, Command};
 
-use super::{BROADCAST, LISTEN, LOG, Mode, OPEN, Setting, listen};
+use super::{BROADCAST, LISTEN, LOG, Mode, OPEN, Setting, bench, listen};
 use crate::config::{Group, LIMITS, Limit};
 
 /// The whole command: the relay's arguments stand at the top too, because `serve` may be left out.
@@ -27,7 +27,9 @@ pub(super) fn command() -> Command {
         .about("Sends every message back: for conformance suites, benchmarks and learning")
         .after_help(NOTES);
     // As plain `switchboard` in `--version`, not as `switchboard-echo`.
-    root.subcommand(serve.display_name("switchboard")).subcommand(echo.display_name("switchboard"))
+    [serve, echo, bench::command()]
+        .into_iter()
+        .fold(root, |root, command| root.subcommand(command.display_name("switchboard")))
 }
 
 fn with_arguments(command: Command, mode: Mode) -> Command {

@@ -1,7 +1,8 @@
 //! Ring 3: the only code that knows mio, sockets and the real time.
 //!
 //! [`Server::bind`] opens the listeners, [`Server::run`] is the event loop: one thread, one
-//! `epoll`, and the tick that [`engine`](crate::engine) describes.
+//! `epoll`, and the tick that [`engine`](crate::engine) describes. [`client`] is the other side,
+//! for the tools.
 //!
 //! ```no_run
 //! use switchboard::{ConnId, Context, Handler, Limits, Message, Server};
@@ -19,6 +20,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod client;
 mod machine;
 mod reactor;
 mod transport;
@@ -37,6 +39,7 @@ use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use self::reactor::{Listener, Reactor, WAKER};
+pub use self::transport::Io;
 use crate::config::Limits;
 use crate::engine::{Context, Engine, Handler};
 

@@ -15,7 +15,8 @@ use crate::outbox::Outbox;
 pub(super) struct Transport(TcpStream);
 
 /// What one system call came to.
-pub(super) enum Io {
+#[derive(Debug)]
+pub enum Io {
     /// So many bytes were moved.
     Moved(usize),
     /// The socket has nothing, or takes nothing, for now.
@@ -38,6 +39,18 @@ impl Transport {
         loop {
             match self.0.read(buffer) {
                 Ok(read) => return Io::Moved(read),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Io::Blocked,
+                Err(error) => return Io::Broken(error),
+            }
+        }
+    }
+
+    /// One `write`.
+    pub fn write_bytes(&mut self, bytes: &[u8]) -> Io {
+        loop {
+            match self.0.write(bytes) {
+                Ok(written) => return Io::Moved(written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Io::Blocked,
                 Err(error) => return Io::Broken(error),

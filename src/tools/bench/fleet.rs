@@ -1,0 +1,379 @@
+//! The connections of a run: opened, read, written, closed.
+
+use std::io;
+use std::time::Duration;
+
+use super::intake::{Control, Deaf, Expected, Fragments, Intake, Tally};
+use super::ledger::Ledger;
+use super::opening::{Opening, target};
+use super::outgoing::{Outgoing, append_frame};
+use super::pace::Pace;
+use super::recorder::Recorder;
+use super::scanner::Scanner;
+use super::settings::Settings;
+use super::template::{Route, User};
+use super::{BenchError, Progress};
+use crate::net::Io;
+use crate::net::client::{Clients, Ready, Wake, connections_possible, resolve};
+use crate::wire::{CloseCode, ClosePayload, MaskingKey, Opcode};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Who it is.
+    pub user: User,
+    /// The stream that it sends, and whom its messages are from and to.
+    pub sends: Option<(u32, Route)>,
+    /// The stream that it receives.
+    pub receives: Option<u32>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Conn {
+    /// What it is for.
+    pub part: Part,
+    /// Whether messages can be exchanged.
+    pub is_open: bool,
+    pub(super) scanner: Scanner,
+    ledger: Ledger,
+    fragments: Fragments,
+    pub(super) control: Control,
+    /// The sequence number of the message that is to be written next, or the rest of it.
+    next: u64,
+    /// How many messages it may write now.
+    credit: u64,
+    /// How much of the next message's frame has been written.
+    offset: usize,
+}
+
+impl Conn {
+    /// A connection that is not open yet.
+    pub(super) fn new(part: Part) -> Conn {
+        Conn {
+            part,
+            is_open: false,
+            scanner: Scanner::default(),
+            ledger: Ledger::default(),
+            fragments: Fragments::default(),
+            control: Control::default(),
+            next: 0,
+            credit: 0,
+            offset: 0,
+        }
+    }
+}
+
+/// All connections of a run.
+#[derive(Debug)]
+pub struct Fleet {
+    /// Where they are read, written and waited for.
+    pub clients: Clients,
+    /// The connections, by the number that `clients` gave them.
+    pub conns: Vec<Conn>,
+    /// What has come.
+    pub tally: Tally,
+    /// Connections that the server ended.
+    pub lost: u32,
+    /// What the first of them has to say.
+    pub first_loss: Option<String>,
+    /// Whether the run has been interrupted.
+    pub interrupted: bool,
+    pub(super) buffer: Vec<u8>,
+    outgoing: Outgoing,
+    pub(super) key: MaskingKey,
+    closing: bool,
+}
+
+impl Fleet {
+    /// No connection yet. They will send what `outgoing` makes, under this key.
+    pub fn new(clients: Clients, outgoing: Outgoing, key: MaskingKey) -> Fleet {
+        Fleet {
+            clients,
+            conns: Vec::new(),
+            tally: Tally::default(),
+            lost: 0,
+            first_loss: None,
+            interrupted: false,
+            buffer: vec![0; BUFFER_BYTES],
+            outgoing,
+            key,
+            closing: false,
+        }
+    }
+
+    /// Opens a connection for each of the parts, and lets the server settle.
+    ///
+    /// # Errors
+    ///
+    /// Unless all of them open: what went wrong with the first that did not.
+    pub fn open(
+        &mut self,
+        settings: &Settings,
+        parts: &[Part],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), BenchError> {
+        let possible = connections_possible();
+        if parts.len() as u64 > possible {
+            return Err(BenchError::Descriptors { asked: parts.len() as u64, possible });
+        }
+        let addr = resolve(settings.url.bare_host(), settings.url.port)?;
+        let host = settings.url.authority();
+        let targets: Vec<String> = parts.iter().map(|part| target(settings, part.user)).collect();
+        Opening::new(self, settings, addr, &host, &targets, parts).run(progress)?;
+        self.settle(settings.settle)
+    }
+
+    /// Reads and forgets for a while.
+    fn settle(&mut self, duration: Duration) -> Result<(), BenchError> {
+        let mut ready = Vec::new();
+        let until = self.clients.now().after(duration);
+        while self.clients.now() < until && !self.interrupted {
+            let left = until.since(self.clients.now());
+            self.wait(&mut ready, left)?;
+            for event in &ready {
+                self.ignore(*event);
+            }
+        }
+        self.check_all_open()
+    }
+
+    pub(super) fn check_all_open(&self) -> Result<(), BenchError> {
+        match &self.first_loss {
+            Some(reason) => Err(BenchError::Closed { reason: reason.clone() }),
+            None if self.interrupted => Err(BenchError::Interrupted),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for something to do.
+    ///
+    /// # Errors
+    ///
+    /// If waiting itself fails.
+    pub fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Duration) -> Result<(), BenchError> {
+        if self.clients.wait(ready, timeout)? == Wake::Interrupted {
+            self.interrupted = true;
+        }
+        Ok(())
+    }
+
+    /// How many messages a connection has been told to send, written or not.
+    #[inline]
+    pub fn granted(&self, id: usize) -> u64 {
+        self.conns[id].next + self.conns[id].credit
+    }
+
+    /// How far the stream has come that a connection receives.
+    #[inline]
+    pub fn received(&self, id: usize) -> u64 {
+        self.conns[id].ledger.next()
+    }
+
+    /// Tells a connection to send `count` more messages. They are written by the next
+    /// [`flush`](Fleet::flush).
+    #[inline]
+    pub fn grant(&mut self, id: usize, count: u64) {
+        self.conns[id].credit += count;
+    }
+
+    /// Writes what a connection has to say, as far as it is taken.
+    #[inline]
+    pub fn flush(&mut self, id: usize) {
+        let Some((stream, route)) = self.conns[id].part.sends else {
+            return self.flush_replies(id);
+        };
+        loop {
+            // Replies go between two frames.
+            if self.conns[id].offset == 0 {
+                self.flush_replies(id);
+            }
+            let conn = &mut self.conns[id];
+            let replies_wait = !conn.control.replies.is_empty();
+            if !conn.is_open || conn.credit == 0 || replies_wait && conn.offset == 0 {
+                return;
+            }
+            let count = if replies_wait { 1 } else { conn.credit.min(COUNT_MAX) as usize };
+            let bytes = self.outgoing.frames(&route, stream, conn.next, count);
+            let frames = bytes.len();
+            match self.clients.write(id, &bytes[conn.offset..]) {
+                Io::Moved(written) => {
+                    let end = conn.offset + written;
+                    let whole = end / self.outgoing.frame_len();
+                    conn.offset = end % self.outgoing.frame_len();
+                    conn.next += whole as u64;
+                    conn.credit -= whole as u64;
+                    if end < frames {
+                        return;
+                    }
+                }
+                Io::Blocked => return,
+                Io::Broken(error) => return self.end(id, &broken(&error)),
+            }
+        }
+    }
+
+    /// Writes Pongs and the answer to a Close frame.
+    #[inline]
+    pub(super) fn flush_replies(&mut self, id: usize) {
+        let conn = &mut self.conns[id];
+        while !conn.control.replies.is_empty() {
+            match self.clients.write(id, &conn.control.replies) {
+                Io::Moved(written) => drop(conn.control.replies.drain(..written)),
+                Io::Blocked => return,
+                Io::Broken(error) => return self.end(id, &broken(&error)),
+            }
+        }
+    }
+
+    /// Reads what a connection has received into the books. Returns how far its stream has come
+    /// since, which may be less than what was received, if that was out of order.
+    #[inline]
+    pub fn receive(
+        &mut self,
+        event: Ready,
+        sent: u64,
+        expected: &Expected,
+        pace: &Pace,
+        recorder: &mut Recorder,
+    ) -> u64 {
+        let id = event.id;
+        let before = self.conns[id].ledger.next();
+        while let Some(read) = self.read(id) {
+            let conn = &mut self.conns[id];
+            self.tally.bytes += read as u64;
+            let mut intake = Intake {
+                expected,
+                stream: conn.part.receives,
+                sent,
+                ledger: &mut conn.ledger,
+                fragments: &mut conn.fragments,
+                control: &mut conn.control,
+                tally: &mut self.tally,
+                pace,
+                recorder,
+                now: self.clients.now(),
+                key: self.key,
+            };
+            let fed = conn.scanner.feed(&self.buffer[..read], &mut intake);
+            if let Err(error) = fed {
+                self.end(id, &format!("broke RFC 6455 §{}: {error}", error.section()));
+            }
+            if !self.goes_on(event, read) {
+                break;
+            }
+        }
+        self.conns[id].ledger.next() - before
+    }
+
+    /// Reads a connection and forgets the messages.
+    pub fn ignore(&mut self, event: Ready) {
+        let id = event.id;
+        while let Some(read) = self.read(id) {
+            let conn = &mut self.conns[id];
+            let mut deaf = Deaf { control: &mut conn.control, key: self.key };
+            if let Err(error) = conn.scanner.feed(&self.buffer[..read], &mut deaf) {
+                self.end(id, &format!("broke RFC 6455 §{}: {error}", error.section()));
+            }
+            if !self.goes_on(event, read) {
+                break;
+            }
+        }
+        self.flush(id);
+    }
+
+    /// One read; `None` when there is nothing more.
+    #[inline]
+    fn read(&mut self, id: usize) -> Option<usize> {
+        if !self.conns[id].is_open {
+            return None;
+        }
+        match self.clients.read(id, &mut self.buffer) {
+            Io::Moved(0) => self.end(id, "closed the connection without a Close frame"),
+            Io::Moved(read) => return Some(read),
+            Io::Blocked => {}
+            Io::Broken(error) => self.end(id, &broken(&error)),
+        }
+        None
+    }
+
+    /// What follows a read: control frames are answered, and it is known whether to read again.
+    #[inline]
+    fn goes_on(&mut self, event: Ready, read: usize) -> bool {
+        let control = &self.conns[event.id].control;
+        if control.closed.is_some() {
+            self.flush(event.id);
+            if let Some(reason) = self.conns[event.id].control.closed.take() {
+                self.end(event.id, &reason);
+            }
+            return false;
+        }
+        if !control.replies.is_empty() {
+            self.flush(event.id);
+        }
+        read == self.buffer.len() || event.closing
+    }
+
+    /// A connection is over, by the server's doing unless we are closing.
+    pub(super) fn end(&mut self, id: usize, reason: &str) {
+        let conn = &mut self.conns[id];
+        if conn.is_open {
+            conn.is_open = false;
+            self.clients.close(id);
+            if !self.closing {
+                self.lost += 1;
+                self.first_loss.get_or_insert_with(|| format!("connection {id}: {reason}"));
+            }
+        }
+    }
+
+    /// Whether any connection is left.
+    pub fn any_open(&self) -> bool {
+        self.lost < self.conns.len() as u32
+    }
+
+    /// Closes every connection with 1000, and waits a little for the server to agree.
+    ///
+    /// # Errors
+    ///
+    /// If waiting fails.
+    pub fn close(&mut self) -> Result<(), BenchError> {
+        self.closing = true;
+        let mut payload = Vec::new();
+        ClosePayload { code: CloseCode::NORMAL, reason: "" }.write(&mut payload);
+        for id in 0..self.conns.len() {
+            let conn = &mut self.conns[id];
+            // What could not be sent will not be; half a frame is not followed by a Close frame.
+            conn.credit = 0;
+            if conn.is_open && conn.offset == 0 {
+                append_frame(&mut conn.control.replies, Opcode::Close, self.key, &payload);
+                self.flush_replies(id);
+            }
+        }
+        let mut ready = Vec::new();
+        let until = self.clients.now().after(CLOSE_TIMEOUT);
+        while self.conns.iter().any(|conn| conn.is_open && conn.offset == 0)
+            && self.clients.now() < until
+        {
+            self.wait(&mut ready, CLOSE_STEP)?;
+            for event in &ready {
+                self.ignore(*event);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn broken(error: &io::Error) -> String {
+    format!("connection failed: {error}")
+}
+
+/// One buffer, for all connections. As large as the server's, for the same reason: with less, a
+/// large message is read in many pieces.
+const BUFFER_BYTES: usize = 512 * 1024;
+
+/// More messages than any write holds.
+const COUNT_MAX: u64 = 1 << 20;
+
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+const CLOSE_STEP: Duration = Duration::from_millis(20);

@@ -1,0 +1,246 @@
+//! The frames that go out: prebuilt and masked, with the digits that change put in before each
+//! write.
+//!
+//! ```text
+//! 82 fe 00 7d | 5b a1 c3 0e | stamp ^ key | filler ^ key | 82 fe 00 7d | 5b a1 c3 0e | stamp ^ ...
+//! '---------------- frame, copy 0 ----------------------' '---------- frame, copy 1 ----------
+//! ```
+//!
+//! What a connection sends is a function of its sequence numbers alone. So nothing is kept for a
+//! connection that could write a part only: the rest is made again when it takes more. All
+//! connections share the one run of copies, however many messages each has outstanding.
+
+use super::stamp::{STAMP_LEN, stamp};
+use super::template::{Party, Rendered, Route};
+use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
+
+/// A run of copies of one frame.
+#[derive(Debug)]
+pub struct Outgoing {
+    run: Vec<u8>,
+    frame_len: usize,
+    key: MaskingKey,
+    /// Where in a frame the stamp is, and how many of its digits.
+    stamp_at: usize,
+    stamp_len: usize,
+    names_at: Vec<(usize, Party)>,
+}
+
+impl Outgoing {
+    /// Frames for a message, as many as go into one write of reasonable length and at most
+    /// `copies_max`. `content_len` is the length of its content.
+    ///
+    /// Deviation: RFC 6455 §5.3 wants a new masking key for each frame. Its purpose is to keep
+    /// pages from choosing what appears on the wire, and here nobody but us chooses. The key is not
+    /// zero, which some servers take for no masking at all.
+    pub fn new(
+        message: &Rendered,
+        content_len: usize,
+        opcode: Opcode,
+        key: MaskingKey,
+        copies_max: usize,
+    ) -> Outgoing {
+        let mut frame = Vec::new();
+        append_frame(&mut frame, opcode, key, &message.payload);
+        let header_len = frame.len() - message.payload.len();
+        let copies = (RUN_BYTES / frame.len()).clamp(1, copies_max.max(1));
+        Outgoing {
+            frame_len: frame.len(),
+            run: frame.repeat(copies),
+            key,
+            stamp_at: header_len + message.content_at,
+            stamp_len: content_len.min(STAMP_LEN),
+            names_at: message
+                .names_at
+                .iter()
+                .map(|(at, party)| (header_len + at, *party))
+                .collect(),
+        }
+    }
+
+    /// The length of a frame in bytes.
+    pub fn frame_len(&self) -> usize {
+        self.frame_len
+    }
+
+    /// How many frames one call of [`frames`](Outgoing::frames) makes at most.
+    pub fn copies(&self) -> usize {
+        self.run.len() / self.frame_len
+    }
+
+    /// The frames of the messages from `sequence` on, `count` of them or as many as there are
+    /// copies.
+    #[inline]
+    pub fn frames(&mut self, route: &Route, stream: u32, sequence: u64, count: usize) -> &[u8] {
+        let len = count.min(self.copies()) * self.frame_len;
+        let key = self.key_at(self.stamp_at);
+        let frames = self.run[..len].chunks_exact_mut(self.frame_len);
+        for (number, frame) in (sequence..).zip(frames) {
+            let mut masked = stamp(stream, number);
+            if self.stamp_len == STAMP_LEN {
+                key.apply(&mut masked);
+                frame[self.stamp_at..self.stamp_at + STAMP_LEN].copy_from_slice(&masked);
+            } else {
+                // The last digits are what fits.
+                let digits = &mut masked[STAMP_LEN - self.stamp_len..];
+                key.apply(digits);
+                frame[self.stamp_at..self.stamp_at + self.stamp_len].copy_from_slice(digits);
+            }
+        }
+        for place in 0..self.names_at.len() {
+            let (at, party) = self.names_at[place];
+            let mut masked = route.digits(party);
+            self.key_at(at).apply(&mut masked);
+            for frame in self.run[..len].chunks_exact_mut(self.frame_len) {
+                frame[at..at + masked.len()].copy_from_slice(&masked);
+            }
+        }
+        &self.run[..len]
+    }
+
+    /// The key as seen from this place of a frame: its octets are counted from the payload's start
+    /// (RFC 6455 §5.3).
+    fn key_at(&self, at: usize) -> MaskingKey {
+        let payload_at = at - self.header_len();
+        let MaskingKey(mut octets) = self.key;
+        octets.rotate_left(payload_at % 4);
+        MaskingKey(octets)
+    }
+
+    fn header_len(&self) -> usize {
+        match self.run[1] & 0x7F {
+            126 => 8,
+            127 => 14,
+            _ => 6,
+        }
+    }
+}
+
+/// Appends a masked frame: what a client sends.
+pub fn append_frame(out: &mut Vec<u8>, opcode: Opcode, key: MaskingKey, payload: &[u8]) {
+    let payload_len = payload.len() as u64;
+    let masking_key = Some(key);
+    FrameHeader { fin: true, rsv: Rsv::NONE, opcode, masking_key, payload_len }.write(out);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    key.apply(&mut out[start..]);
+}
+
+/// Content of this many bytes: room for the stamp, then filler.
+pub fn content(len: usize, filler: Filler) -> Vec<u8> {
+    let stamp_len = len.min(STAMP_LEN);
+    let mut content = vec![b'0'; stamp_len];
+    match filler {
+        // Every value of a byte, and no two neighbours alike.
+        Filler::Binary => content.extend((stamp_len..len).map(|at| (at * 31 % 256) as u8)),
+        Filler::Ascii => content.extend(ASCII.bytes().cycle().take(len - stamp_len)),
+        Filler::MultiByte => {
+            let mut letters = MULTI_BYTE.chars().cycle();
+            while let Some(letter) = letters.next()
+                && content.len() + letter.len_utf8() <= len
+            {
+                content.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            }
+            content.resize(len, b'.');
+        }
+    }
+    content
+}
+
+/// What messages are filled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filler {
+    /// Bytes of every value, in binary messages.
+    Binary,
+    /// Letters, in text messages.
+    Ascii,
+    /// Characters of one to four bytes, in text messages.
+    MultiByte,
+}
+
+impl Filler {
+    /// What kind of message it goes into.
+    pub fn opcode(self) -> Opcode {
+        match self {
+            Filler::Binary => Opcode::Binary,
+            Filler::Ascii | Filler::MultiByte => Opcode::Text,
+        }
+    }
+}
+
+// Nothing that JSON would have to escape.
+const ASCII: &str = "the quick brown fox jumps over the lazy dog, ";
+const MULTI_BYTE: &str = "grüße, żółć, привет, 你好, 🦊 ";
+
+/// How long a write may be: what a socket buffer takes at once on most systems.
+const RUN_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::super::template::{User, render};
+    use super::*;
+    use crate::wire::Parsed;
+
+    const KEY: MaskingKey = MaskingKey([0x37, 0xfa, 0x21, 0x3d]);
+
+    fn route(number: u32) -> Route {
+        Route { from: User { role: b's', number }, to: User { role: b'r', number } }
+    }
+
+    /// What the server unmasks.
+    fn payloads(mut bytes: &[u8]) -> Vec<String> {
+        let mut payloads = Vec::new();
+        while let Ok(Parsed::Complete { value, len }) = FrameHeader::parse(bytes) {
+            let end = len + value.payload_len as usize;
+            let mut payload = bytes[len..end].to_vec();
+            value.masking_key.unwrap().apply_bytewise(0, &mut payload);
+            payloads.push(String::from_utf8_lossy(&payload).into_owned());
+            bytes = &bytes[end..];
+        }
+        assert!(bytes.is_empty());
+        payloads
+    }
+
+    #[test]
+    fn frames_carry_their_numbers_and_names() {
+        let template = r#"{"to":"{to}","from":"{from}","content":"{content}"}"#;
+        for size in [16, 17, 100, 200, 70_000] {
+            let body = content(size, Filler::Ascii);
+            let message = render(template, route(0), &body).unwrap();
+            let mut outgoing = Outgoing::new(&message, size, Opcode::Text, KEY, 3);
+            let bytes = outgoing.frames(&route(7), 7, 254, 3).to_vec();
+            let filler = String::from_utf8(body[16..].to_vec()).unwrap();
+            for (number, payload) in (254..).zip(payloads(&bytes)) {
+                let wanted = format!(
+                    r#"{{"to":"r000007","from":"s000007","content":"000007{number:010x}{filler}"}}"#
+                );
+                assert_eq!(payload, wanted, "{size}");
+            }
+            assert_eq!(bytes.len(), outgoing.frame_len() * outgoing.copies().min(3));
+        }
+    }
+
+    #[test]
+    fn short_contents_carry_the_last_digits() {
+        for size in 0..16 {
+            let message = render("{content}", route(0), &content(size, Filler::Binary)).unwrap();
+            let mut outgoing = Outgoing::new(&message, size, Opcode::Binary, KEY, 2);
+            let found = payloads(outgoing.frames(&route(1), 1, 0x9_8765_43fe, 2));
+            let whole =
+                ["0000010987654_3fe", "0000010987654_3ff"].map(|text| text.replace('_', ""));
+            let wanted: Vec<&str> = whole.iter().map(|text| &text[16 - size..]).collect();
+            assert_eq!(found, wanted);
+        }
+    }
+
+    #[test]
+    fn contents_have_their_length_and_are_text_where_they_should_be() {
+        for len in 0..300 {
+            for filler in [Filler::Binary, Filler::Ascii, Filler::MultiByte] {
+                let content = content(len, filler);
+                assert_eq!(content.len(), len);
+                assert!(filler == Filler::Binary || str::from_utf8(&content).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What to measure: everything that the command line says, checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::outgoing::Filler;
+use super::stamp::{STAMP_LEN, STREAM_MAX};
+use super::template::{self, TemplateError};
+use crate::wire::http::Authority;
+
+/// One run of the load generator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The server.
+    pub url: Url,
+    /// Who sends to whom.
+    pub mode: Mode,
+    /// How many: connections, pairs (`Direct`) or subscribers (`Fanout`).
+    pub connections: u32,
+    /// Length of the content of each message in bytes.
+    pub size: usize,
+    /// What the content is made of, and with it the kind of message.
+    pub filler: Filler,
+    /// When messages are sent.
+    pub pace: PaceSetting,
+    /// From the first message to the beginning of the measurement.
+    pub warmup: Duration,
+    /// The measurement; for `Idle`, how long connections are held open after the traffic.
+    pub duration: Duration,
+    /// From the last handshake to the first message; what comes in that time is ignored.
+    pub settle: Duration,
+    /// How long the end waits for messages that are still missing, while none comes.
+    pub drain: Duration,
+    /// Appended to the URL, a template.
+    pub register: Option<String>,
+    /// The first message of each connection, a template.
+    pub hello: Option<String>,
+    /// What a message looks like, a template; without one, it is the content and nothing else.
+    pub message: Option<String>,
+    /// Over how many connections `Idle` sends a message, one each.
+    pub active: u32,
+    /// The process whose processor time and memory are read.
+    pub pid: Option<u32>,
+    /// What is checked of a message.
+    pub verify: Verify,
+    /// The form of the result on stdout.
+    pub output: OutputForm,
+    /// Where to draw the result: `.svg` or `.html`.
+    pub plot: Option<PathBuf>,
+}
+
+/// Who sends to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Pairs: a sender and a receiver each.
+    Direct,
+    /// Everybody gets back what he sends.
+    Echo,
+    /// One publisher, many subscribers.
+    Fanout,
+    /// Connections that are held open.
+    Idle,
+}
+
+impl Mode {
+    /// All of them with their names, in the order of the help text.
+    pub const ALL: [(&'static str, Mode); 4] = [
+        ("echo", Mode::Echo),
+        ("direct", Mode::Direct),
+        ("fanout", Mode::Fanout),
+        ("idle", Mode::Idle),
+    ];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        Mode::ALL.iter().find(|(_, mode)| *mode == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// When messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaceSetting {
+    /// Closed loop: each sender keeps so many messages outstanding.
+    Pipeline(u32),
+    /// Open loop: all senders together send so many messages per second, whatever comes back.
+    Rate(u32),
+}
+
+/// What is checked of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Its number, and every byte of its content.
+    Content,
+    /// Its number.
+    Sequence,
+}
+
+/// The form of the result on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputForm {
+    /// One line of JSON.
+    Json,
+    /// A table to read.
+    Table,
+}
+
+impl Settings {
+    /// `echo` with everything at its default.
+    pub fn new(url: Url) -> Settings {
+        Settings {
+            url,
+            mode: Mode::Echo,
+            connections: 64,
+            size: 125,
+            filler: Filler::Binary,
+            pace: PaceSetting::Pipeline(1),
+            warmup: Duration::from_secs(1),
+            duration: Duration::from_secs(5),
+            settle: Duration::from_millis(100),
+            drain: Duration::from_secs(2),
+            register: None,
+            hello: None,
+            message: None,
+            active: 0,
+            pid: None,
+            verify: Verify::Content,
+            output: OutputForm::Table,
+            plot: None,
+        }
+    }
+
+    /// Whether all of it goes together.
+    ///
+    /// # Errors
+    ///
+    /// [`SettingsError`]: the first thing that does not.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let user = template::User { role: b'u', number: 0 };
+        let route = template::Route { from: user, to: user };
+        let message = super::message_template(self);
+        template::render(message, route, b"").map_err(SettingsError::Message)?;
+        // A stamp that is cut could be any digits of the message around it.
+        if message != BARE && self.size < STAMP_LEN {
+            return Err(SettingsError::Short);
+        }
+        if self.connections >= STREAM_MAX {
+            return Err(SettingsError::Connections);
+        }
+        if self.mode == Mode::Idle && matches!(self.pace, PaceSetting::Rate(_)) {
+            return Err(SettingsError::IdleRate);
+        }
+        Ok(())
+    }
+}
+
+/// What does not go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingsError {
+    /// More connections than stamps can tell apart.
+    Connections,
+    /// Idle connections have no rate.
+    IdleRate,
+    /// The message has no place for its content.
+    Message(TemplateError),
+    /// The content is too short to be found within a message.
+    Short,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SettingsError::Connections => write!(f, "--connections: at most {}", STREAM_MAX - 1),
+            SettingsError::IdleRate => f.write_str("--rate: connections of --mode idle have none"),
+            SettingsError::Message(error) => write!(f, "--message: {error}"),
+            SettingsError::Short => {
+                write!(f, "--size: at least {STAMP_LEN} where the content is part of a message")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// A template that is nothing but the content.
+pub(super) const BARE: &str = "{content}";
+
+/// Where a server is: `ws://host:port/path?query`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// A name or an address, an IPv6 address in brackets.
+    pub host: String,
+    /// 80 if the URL names none.
+    pub port: u16,
+    /// Path and query.
+    pub target: String,
+}
+
+impl Url {
+    /// Reads a URL (RFC 6455 §3).
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`] for what is no `ws` URL.
+    pub fn parse(text: &str) -> Result<Url, UrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::Scheme)?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "ws" => {}
+            "wss" => return Err(UrlError::Secure),
+            _ => return Err(UrlError::Scheme),
+        }
+        let path_at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(path_at);
+        let authority = Authority::parse(authority.as_bytes()).ok_or(UrlError::Host)?;
+        // RFC 6455 §3: fragment identifiers MUST NOT be used. A space would end the request line.
+        if target.contains('#') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(UrlError::Target);
+        }
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(Url {
+            host: authority.host.to_owned(),
+            port: authority.port.unwrap_or(80),
+            target: format!("{slash}{target}"),
+        })
+    }
+
+    /// The host as a resolver wants it.
+    pub(super) fn bare_host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
+    /// The value of `Host`.
+    pub(super) fn authority(&self) -> String {
+        if self.port == 80 { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ws://{}{}", self.authority(), self.target)
+    }
+}
+
+/// Why a text is no URL of a WebSocket server that can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlError {
+    /// It does not begin with `ws://`.
+    Scheme,
+    /// `wss://`: there is no TLS.
+    Secure,
+    /// No host, or none that there could be.
+    Host,
+    /// A fragment, a space, or something that is not ASCII.
+    Target,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UrlError::Scheme => "not a URL such as ws://127.0.0.1:8080/",
+            UrlError::Secure => "there is no TLS: only ws:// is possible",
+            UrlError::Host => "not a host and perhaps a port after ws://",
+            UrlError::Target => {
+                "path and query must be visible ASCII characters, without a fragment (#)"
+            }
+        })
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_read() {
+        let cases = [
+            ("ws://127.0.0.1:9001", "127.0.0.1", 9001, "/"),
+            ("WS://example.org", "example.org", 80, "/"),
+            ("ws://[::1]:1/a/b?c=d", "[::1]", 1, "/a/b?c=d"),
+            ("ws://localhost?user={id}", "localhost", 80, "/?user={id}"),
+        ];
+        for (text, host, port, target) in cases {
+            let url = Url { host: host.into(), port, target: target.into() };
+            assert_eq!(Url::parse(text), Ok(url), "{text}");
+        }
+        assert_eq!(Url::parse("ws://[::1]:1/").unwrap().bare_host(), "::1");
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused() {
+        let cases = [
+            ("127.0.0.1:9001", UrlError::Scheme),
+            ("http://127.0.0.1", UrlError::Scheme),
+            ("wss://127.0.0.1", UrlError::Secure),
+            ("ws://", UrlError::Host),
+            ("ws://user@host/", UrlError::Host),
+            ("ws://host:99999/", UrlError::Host),
+            ("ws://host/a b", UrlError::Target),
+            ("ws://host/#a", UrlError::Target),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(Url::parse(text), Err(wanted), "{text}");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        let plain = Settings::new(Url::parse("ws://localhost/").unwrap());
+        assert_eq!(plain.check(), Ok(()));
+        let short = Settings { message: Some("-{content}".into()), size: 15, ..plain.clone() };
+        assert_eq!(short.check(), Err(SettingsError::Short));
+        let bare = Settings { message: Some("{content}".into()), size: 0, ..plain.clone() };
+        assert_eq!(bare.check(), Ok(()));
+        let none = Settings { message: Some("{id}".into()), ..plain.clone() };
+        assert_eq!(none.check(), Err(SettingsError::Message(TemplateError)));
+        let idle = Settings { mode: Mode::Idle, pace: PaceSetting::Rate(1), ..plain };
+        assert_eq!(idle.check(), Err(SettingsError::IdleRate));
+    }
+}

@@ -1,0 +1,6 @@
+//! What is run against a server, ours or any other: programs in the client's role.
+//!
+//! They are written against [`net::client`](crate::net::client) and [`wire`](crate::wire), and know
+//! nothing of the engine or the relay.
+
+pub mod bench;

@@ -191,21 +191,19 @@ impl Core {
         len: usize,
         write: impl FnOnce(&Endpoint, Option<&Payload>, &mut Slot),
     ) -> Delivery {
-        // Judged before the total: nobody is closed to make room for what is refused anyway.
-        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
-        let Some(slot) = slot else { return Delivery::Gone };
+        if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
+            && let Some(refused) = self.make_room(to, len)
+        {
+            return refused;
+        }
+        let Some(slot) = self.slots.get_mut(to) else { return Delivery::Gone };
+        if slot.stage != Stage::Open {
+            return Delivery::Gone;
+        }
         if slot.is_congested(self.limits.outbox_high_bytes) {
             slot.refused = true;
             return Delivery::Congested;
         }
-        if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
-            && !self.relieve(len)
-        {
-            return Delivery::Dropped;
-        }
-        // The receiver may have been the largest itself.
-        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
-        let Some(slot) = slot else { return Delivery::Gone };
         let before = slot.outbox.len();
         write(&self.endpoint, self.passing.as_ref(), slot);
         slot.counts.messages_out += 1;
@@ -218,6 +216,16 @@ impl Core {
             self.dirty.push_back(to);
         }
         Delivery::Queued
+    }
+
+    /// Room for `len` bytes to `to`, where the total is used up; `Some` if there can be none.
+    #[cold]
+    fn make_room(&mut self, to: ConnId, len: usize) -> Option<Delivery> {
+        // Judged before the total: nobody is closed to make room for what is refused anyway.
+        let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = slot else { return Some(Delivery::Gone) };
+        let fits = slot.is_congested(self.limits.outbox_high_bytes) || self.relieve(len);
+        (!fits).then_some(Delivery::Dropped)
     }
 
     /// Gives a connection a queue that is to be written to.

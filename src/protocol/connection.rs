@@ -130,6 +130,7 @@ impl Connection {
     /// Consumes input up to the next event, and queues what the protocol answers by itself.
     ///
     /// Call it until it returns [`Step::NeedInput`]: then all of `input` is consumed.
+    #[inline]
     pub fn advance<'b>(
         &mut self,
         endpoint: &Endpoint,
@@ -194,6 +195,7 @@ impl Connection {
         self.end();
     }
 
+    #[cold]
     fn fail(&mut self, endpoint: &Endpoint, error: ProtocolError, out: &mut Outbox) {
         self.abort(endpoint, error.close_code(), &error.to_string(), out);
     }
@@ -205,6 +207,7 @@ impl Connection {
         self.spill_len = 0;
     }
 
+    #[inline]
     fn try_advance<'b>(
         &mut self,
         endpoint: &Endpoint,
@@ -358,6 +361,7 @@ impl Connection {
         });
     }
 
+    #[cold]
     fn continue_payload<'b>(
         &mut self,
         endpoint: &Endpoint,
@@ -463,6 +467,7 @@ impl Connection {
         Ok(Some(Step::Assembled(message)))
     }
 
+    #[cold]
     fn control<'b>(
         &mut self,
         endpoint: &Endpoint,

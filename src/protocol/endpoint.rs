@@ -109,7 +109,11 @@ impl Endpoint {
         };
         let len = header.len() + payload_len;
         out.push_with(len, |bytes| {
-            bytes.extend_from_slice(&header.encode());
+            match *header.encode() {
+                // The usual header, appended as a number rather than as a slice.
+                [first, second] => bytes.extend_from_slice(&[first, second]),
+                ref all => bytes.extend_from_slice(all),
+            }
             let start = bytes.len();
             for part in parts {
                 bytes.extend_from_slice(part);

@@ -1,0 +1,177 @@
+//! How many instructions the hot paths take, counted by callgrind: the same number on a busy
+//! machine and an idle one, so that a regression is a number and not a matter of opinion.
+//!
+//! `benches/instructions.sh` runs every path twice, with different counts, and divides the
+//! difference: what a start-up costs cancels out. By itself:
+//!
+//! ```text
+//! cargo bench --bench instructions -- PATH COUNT
+//! ```
+//!
+//! runs one path, and without arguments lists them.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+
+use switchboard::echo::Echo;
+use switchboard::engine::{Engine, Flow, Handler};
+use switchboard::outbox::Outbox;
+use switchboard::protocol::{Connection, Endpoint, Input, Message, Step};
+use switchboard::relay::envelope::{Envelope, EnvelopeLimits};
+use switchboard::relay::{Relay, RelayConfig};
+use switchboard::timer::Millis;
+use switchboard::wire::utf8::validate;
+use switchboard::wire::{FrameHeader, MaskingKey};
+use switchboard::{ConnId, Limits};
+
+/// Each path, and what one of its counts is.
+const PATHS: [(&str, &str, fn(usize)); 9] = [
+    ("header", "a frame header parsed", header),
+    ("mask_125", "125 bytes unmasked", mask),
+    ("utf8_125", "125 bytes of ASCII validated", utf8),
+    ("message_20", "a frame of 20 bytes, 16 in one read", message),
+    ("envelope_64", "a direct message understood", envelope),
+    ("echo_20", "an echo of 20 bytes, alone in its tick", |count| echo(count, 1, 20)),
+    ("echo_20_p16", "an echo of 20 bytes, 16 in one read", |count| echo(count, 16, 20)),
+    ("relay_64", "a direct message of 64 bytes, alone in its tick", |count| relay(count, 1)),
+    ("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| relay(count, 16)),
+];
+
+fn main() {
+    // `cargo bench` and `cargo test` add flags of their own.
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let [path, count] = args.as_slice() else {
+        for (name, what, run) in PATHS {
+            run(16);
+            println!("{name}: {what}");
+        }
+        return;
+    };
+    let count = count.parse().expect("a count");
+    let found = PATHS.iter().find(|(name, ..)| name == path).expect("a path of the list");
+    found.2(count);
+}
+
+fn header(count: usize) {
+    let bytes = black_box(*b"\x82\xfe\x01\x00\x37\xfa\x21\x3d........");
+    for _ in 0..count {
+        let _ = black_box(FrameHeader::parse(black_box(&bytes)));
+    }
+}
+
+fn mask(count: usize) {
+    let mut payload = [b'x'; 125];
+    for _ in 0..count {
+        MaskingKey([0x37, 0xfa, 0x21, 0x3d]).apply(black_box(&mut payload));
+    }
+}
+
+fn utf8(count: usize) {
+    let text = [b'x'; 125];
+    for _ in 0..count {
+        let _ = black_box(validate(black_box(&text)));
+    }
+}
+
+fn message(count: usize) {
+    let server = Endpoint::server();
+    let (mut connection, mut out) = (Connection::new(), Outbox::new());
+    let read = frame(&[b'x'; 20]).repeat(16);
+    for _ in 0..count / 16 {
+        let mut bytes = black_box(read.clone());
+        let mut input = Input::new(&mut bytes);
+        while let Step::Message(message) = connection.advance(&server, &mut input, &mut out) {
+            black_box(message);
+        }
+    }
+}
+
+fn envelope(count: usize) {
+    let limits = EnvelopeLimits::default();
+    let text = direct();
+    for _ in 0..count {
+        let _ = black_box(Envelope::read(black_box(&text), &limits));
+    }
+}
+
+fn echo(count: usize, depth: usize, len: usize) {
+    let mut server = Server::new(Echo);
+    let id = server.open("/");
+    server.run(id, &frame(&vec![b'x'; len]), count, depth);
+}
+
+fn relay(count: usize, depth: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let bob = server.open("/?user=bob");
+    server.open("/?user=alice");
+    server.run(bob, &text_frame(&direct()), count, depth);
+}
+
+fn direct() -> String {
+    let content = "The quick brown fox jumps over the lazy dog. The quick brown fox";
+    format!(r#"{{"sender":"bob","receiver":"alice","content":"{content}"}}"#)
+}
+
+/// A client's frame.
+fn frame(payload: &[u8]) -> Vec<u8> {
+    sent(Message::Binary(payload))
+}
+
+fn text_frame(payload: &str) -> Vec<u8> {
+    sent(Message::Text(payload))
+}
+
+fn sent(message: Message<'_>) -> Vec<u8> {
+    let mut out = Outbox::new();
+    Connection::new().send(&Endpoint::client(), message, &mut out);
+    out.front().to_vec()
+}
+
+/// An engine, and a network that takes everything at once.
+struct Server<H> {
+    engine: Engine<H>,
+    now: u64,
+}
+
+impl<H: Handler> Server<H> {
+    fn new(handler: H) -> Server<H> {
+        Server { engine: Engine::new(Limits::relay(), handler), now: 0 }
+    }
+
+    fn open(&mut self, target: &str) -> ConnId {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
+        let id = self.engine.accept(peer).expect("room for two");
+        let mut request = format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        .into_bytes();
+        assert_eq!(self.engine.receive(id, &mut request), Flow::Read);
+        self.tick();
+        id
+    }
+
+    /// `count` messages, `depth` in each read and each tick.
+    fn run(&mut self, from: ConnId, frame: &[u8], count: usize, depth: usize) {
+        let read = frame.repeat(depth);
+        let mut buffer = read.clone();
+        for _ in 0..count / depth {
+            buffer.copy_from_slice(&read);
+            let _ = black_box(self.engine.receive(from, &mut buffer));
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now += 1;
+        self.engine.run_timers();
+        self.engine.before_flush();
+        while let Some(id) = self.engine.next_dirty() {
+            let len = self.engine.output(id).map_or(0, |outbox| black_box(outbox.front()).len());
+            self.engine.wrote(id, len, len);
+        }
+        self.engine.reap(&mut Vec::new());
+        self.engine.begin_tick(Millis(self.now / 16));
+    }
+}

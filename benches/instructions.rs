@@ -24,31 +24,33 @@ use switchboard::wire::utf8::validate;
 use switchboard::wire::{FrameHeader, MaskingKey};
 use switchboard::{ConnId, Limits};
 
-/// Each path, and what one of its counts is.
-const PATHS: [(&str, &str, fn(usize)); 9] = [
-    ("header", "a frame header parsed", header),
-    ("mask_125", "125 bytes unmasked", mask),
-    ("utf8_125", "125 bytes of ASCII validated", utf8),
-    ("message_20", "a frame of 20 bytes, 16 in one read", message),
-    ("envelope_64", "a direct message understood", envelope),
-    ("echo_20", "an echo of 20 bytes, alone in its tick", |count| echo(count, 1, 20)),
-    ("echo_20_p16", "an echo of 20 bytes, 16 in one read", |count| echo(count, 16, 20)),
-    ("relay_64", "a direct message of 64 bytes, alone in its tick", |count| relay(count, 1)),
-    ("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| relay(count, 16)),
+/// A name, what one of its counts is, and how to run it.
+struct Path(&'static str, &'static str, fn(usize));
+
+const PATHS: [Path; 9] = [
+    Path("header", "a frame header parsed", header),
+    Path("mask_125", "125 bytes unmasked", mask),
+    Path("utf8_125", "125 bytes of ASCII validated", utf8),
+    Path("message_20", "a frame of 20 bytes, 16 in one read", message),
+    Path("envelope_64", "a direct message understood", envelope),
+    Path("echo_20", "an echo of 20 bytes, alone in its tick", |count| echo(count, 1, 20)),
+    Path("echo_20_p16", "an echo of 20 bytes, 16 in one read", |count| echo(count, 16, 20)),
+    Path("relay_64", "a direct message of 64 bytes, alone in its tick", |count| relay(count, 1)),
+    Path("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| relay(count, 16)),
 ];
 
 fn main() {
     // `cargo bench` and `cargo test` add flags of their own.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let [path, count] = args.as_slice() else {
-        for (name, what, run) in PATHS {
+        for Path(name, what, run) in PATHS {
             run(16);
             println!("{name}: {what}");
         }
         return;
     };
     let count = count.parse().expect("a count");
-    let found = PATHS.iter().find(|(name, ..)| name == path).expect("a path of the list");
+    let found = PATHS.iter().find(|Path(name, ..)| name == path).expect("a path of the list");
     found.2(count);
 }
 

@@ -454,6 +454,10 @@ limits! {
     read_budget_bytes: Bytes in Memory, "read-budget", "SWITCHBOARD_READ_BUDGET",
     relay MIB, echo MIB, from 4 * KIB, to GIB, zero None,
     section None, "read from one connection before the others have their turn";
+
+    send_budget_max: Count in Memory, "send-budget", "SWITCHBOARD_SEND_BUDGET",
+    relay 16_384, echo 16_384, from 1, to 16_777_216, zero None,
+    section None, "messages sent for what one connection says before the others have their turn";
 }
 
 #[cfg(test)]

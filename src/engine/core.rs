@@ -58,6 +58,10 @@ pub(super) struct Core {
     /// The message that the handler is looking at, if it owns its bytes: what is sent on of it is
     /// not copied.
     pub passing: Option<Payload>,
+    /// Messages that were sent or refused since the start: the work that input has caused.
+    pub sends: u64,
+    /// At which count of `sends` this tick has done enough.
+    pub sends_until: u64,
     /// When spare buffers are given back next; [`NEVER`] if there are few.
     trim_at: Millis,
     /// Where frames for many are encoded.
@@ -102,6 +106,8 @@ impl Core {
             resumed: Vec::new(),
             drained: Vec::new(),
             passing: None,
+            sends: 0,
+            sends_until: 0,
             trim_at: NEVER,
             scratch: Outbox::new(),
             buffered: 0,
@@ -191,6 +197,7 @@ impl Core {
         len: usize,
         write: impl FnOnce(&Endpoint, Option<&Payload>, &mut Slot),
     ) -> Delivery {
+        self.sends += 1;
         if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
             && let Some(refused) = self.make_room(to, len)
         {
@@ -558,3 +565,7 @@ const SURPLUS_MAX: usize = 32;
 const POOL_IDLE_BYTES: usize = 1 << 20;
 
 const TRIM_INTERVAL_MS: u64 = 1_000;
+
+/// How many connections may use up their budget of sends in one tick; then each has one message
+/// more, and the rest of what they say waits.
+pub(super) const BUSY_PER_TICK: u64 = 16;

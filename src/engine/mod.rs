@@ -36,7 +36,7 @@ use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{Core, Timer};
+use self::core::{BUSY_PER_TICK, Core, Timer};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
 use self::slot::Stage;
 use crate::config::Limits;
@@ -98,6 +98,8 @@ impl<H: Handler> Engine<H> {
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
         self.core.now = now.max(self.core.now);
+        let budget = self.core.limits.send_budget_max.saturating_mul(BUSY_PER_TICK);
+        self.core.sends_until = self.core.sends + budget;
     }
 
     /// Step 1: a TCP connection was accepted. `None`: there is no place for it, not even for a
@@ -400,6 +402,12 @@ impl<H: Handler> Engine<H> {
     /// Delivers what the bytes hold, frame by frame in their order.
     fn deliver(&mut self, id: ConnId, bytes: &mut [u8]) {
         let high = self.core.limits.outbox_high_bytes;
+        // One message may be for ten thousand: what counts is what it causes, not its length.
+        let sends_until = self
+            .core
+            .sends_until
+            .min(self.core.sends.saturating_add(self.core.limits.send_budget_max));
+        let mut first = true;
         let mut input = Input::new(bytes);
         // Pongs and Close find a queue as messages do.
         self.core.lend(id);
@@ -409,9 +417,15 @@ impl<H: Handler> Engine<H> {
                 Stage::Closing => false,
                 _ => return,
             };
+            let spent = self.core.sends >= sends_until && !first && !input.is_empty();
+            first = false;
             // Also while closing: Pongs are still queued then.
-            if slot.is_congested(high) {
+            if slot.is_congested(high) || spent {
                 slot.paused = true;
+                if !slot.congested {
+                    // The others first.
+                    self.core.resumed.push(id);
+                }
                 let rest = input.take_all();
                 if !rest.is_empty() {
                     slot.cold().held.extend_from_slice(rest);

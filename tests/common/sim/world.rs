@@ -449,6 +449,7 @@ fn limits(random: &mut Random, chunk: usize) -> Limits {
     limits.head_max_bytes = 1_024;
     limits.read_buffer_bytes = if chunk == 1 { 1 } else { random.pick(&[3, 100, 4_096, 65_536]) };
     limits.read_budget_bytes = random.pick(&[1, 200, 10_000]);
+    limits.send_budget_max = random.pick(&[1, 5, 16_384]);
     limits
 }
 

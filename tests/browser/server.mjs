@@ -8,15 +8,26 @@ const BINARY = process.env.SWITCHBOARD_BIN
   || fileURLToPath(new URL('../../target/debug/switchboard', import.meta.url));
 const START_TIMEOUT_MS = 20_000;
 
+// No server outlives this process, however it ends; SIGKILL apart, which nobody can handle.
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
+for (const [name, number] of [['SIGINT', 2], ['SIGTERM', 15]]) {
+  process.on(name, () => process.exit(128 + number));
+}
+
 // Starts `switchboard serve` on a free port, or on the one given; `more` are further arguments.
 export async function startServer({ port = 0, more = [] } = {}) {
   const args = ['serve', '--listen', `127.0.0.1:${port}`, ...more];
   const child = spawn(BINARY, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
   const said = [];
   child.stderr.setEncoding('utf8').on('data', (text) => said.push(text));
   const ended = new Promise((resolve) => {
     child.once('error', (error) => resolve(String(error)));
-    child.once('exit', (code, signal) => resolve(`exit ${code ?? signal}`));
+    child.once('exit', (code, signal) => {
+      children.delete(child);
+      resolve(`exit ${code ?? signal}`);
+    });
   });
   const address = await new Promise((resolve, reject) => {
     const fail = (why) => {

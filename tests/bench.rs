@@ -9,8 +9,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -243,6 +243,39 @@ fn an_interrupt_ends_it_with_the_results_so_far() {
     assert!(report["messages"].as_u64() > Some(0), "{report}");
 }
 
+// ---- without WebSocket -------------------------------------------------------------------------
+
+#[test]
+fn raw_counts_the_bytes_of_the_same_messages() {
+    let addr = raw_server(RawServer::Echo);
+    let forms = ["", "--pipeline 16", "--size 0", "--size 70000 --text --pipeline 2", "--rate 500"];
+    for form in forms {
+        let report = measured(addr, &format!("--raw --connections 5 {form}"));
+        assert_eq!(report["protocol"], "raw", "{form}: {report}");
+        assert_eq!(report["sent"], report["received"], "{form}: {report}");
+        assert!(report["messages"].as_u64() > Some(0), "{form}: {report}");
+        assert!(report["latency_us"]["count"].as_u64() > Some(0), "{form}: {report}");
+    }
+    let report = measured(addr, "--raw --mode idle --connections 20");
+    assert_eq!(report["received"], 20, "{report}");
+}
+
+#[test]
+fn raw_fanout_is_counted_at_every_subscriber() {
+    let addr = raw_server(RawServer::Room);
+    let report = measured(addr, "--raw --mode fanout --connections 7 --pipeline 4");
+    let sent = report["sent"].as_u64().expect("a number");
+    assert_eq!(report["received"], sent * 7, "{report}");
+    assert!(sent > 0, "{report}");
+}
+
+#[test]
+fn raw_misses_what_did_not_come_back() {
+    let addr = raw_server(RawServer::Swallow);
+    let (output, report) = run(addr, "--raw --connections 1 --drain 200ms");
+    assert_eq!((output.status.code(), &report["lost"]), (Some(1), &1.into()), "{report}");
+}
+
 // ---- exit codes --------------------------------------------------------------------------------
 
 #[test]
@@ -260,6 +293,7 @@ fn wrong_usage_exits_2_and_says_why() {
         ("ws://h/ --text --utf8", "cannot be used with"),
         ("ws://h/ --mode idle --rate 5", "--rate: "),
         ("ws://h/ --mode direct --size 15", "--size: at least 16"),
+        ("ws://h/ --mode direct --raw", "--raw: a server that reads nothing has no users"),
         ("ws://h/ --message hello", "--message: {content} must be there once"),
         ("ws://h/ --plot a.png", "--plot 'a.png': the name must end in .svg or .html"),
         ("ws://h/ --conections 5", "a similar argument exists: '--connections'"),
@@ -290,8 +324,10 @@ fn a_server_that_cannot_be_had_exits_1_and_says_why() {
     };
     // A port that nobody listens on any longer.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let said = fails(free, "");
-    assert!(said.contains(&format!("cannot connect to {free}: ")), "{said}");
+    for protocol in ["", "--raw"] {
+        let said = fails(free, protocol);
+        assert!(said.contains(&format!("cannot connect to {free}: ")), "{said}");
+    }
     // A server that is full.
     let server = Process::echo(&["--max-connections", "3"]);
     let said = fails(server.addr, "--connections 9");
@@ -459,6 +495,56 @@ fn answer_to(
         Fault::None | Fault::Close | Fault::Stall => {}
     }
     frame(true, opcode, &payload)
+}
+
+/// What a server does that does not know WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum RawServer {
+    /// Sends everything back.
+    Echo,
+    /// Sends everything to all other connections.
+    Room,
+    /// Sends everything back but the first byte.
+    Swallow,
+}
+
+fn raw_server(kind: RawServer) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("a bound listener");
+    let others = Arc::new(Mutex::new(Vec::<(usize, TcpStream)>::new()));
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let others = Arc::clone(&others);
+            let writer = stream.try_clone().expect("a descriptor");
+            others.lock().expect("no panic").push((number, writer));
+            thread::spawn(move || pass_on(stream, number, kind, &others));
+        }
+    });
+    addr
+}
+
+fn pass_on(
+    mut stream: TcpStream,
+    number: usize,
+    kind: RawServer,
+    all: &Mutex<Vec<(usize, TcpStream)>>,
+) -> std::io::Result<()> {
+    let (mut buffer, mut skip) = ([0; 65_536], usize::from(kind == RawServer::Swallow));
+    loop {
+        let read = stream.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if kind == RawServer::Room {
+            let all = all.lock().expect("no panic");
+            for (_, other) in all.iter().filter(|(other, _)| *other != number) {
+                (&*other).write_all(&buffer[..read])?;
+            }
+        } else {
+            stream.write_all(&buffer[skip..read])?;
+            skip = 0;
+        }
+    }
 }
 
 fn read_until_blank_line(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {

@@ -18,7 +18,7 @@ use crate::tools::bench::DIRECT_REGISTER;
 use crate::tools::bench::outgoing::Filler;
 use crate::tools::bench::plot::PlotForm;
 use crate::tools::bench::settings::{
-    Mode, OutputForm, PaceSetting, Settings, Url, UrlError, Verify,
+    Mode, OutputForm, PaceSetting, Protocol, Settings, Url, UrlError, Verify,
 };
 
 /// A flag: its name, the placeholder of its value (none for a switch), heading and help.
@@ -58,6 +58,9 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, Exit> {
     let url = Url::parse(&url).map_err(|error: UrlError| refuse_url(&url, error))?;
     let mut settings = Settings::new(url);
     settings.mode = input.mode()?;
+    if matches.get_flag("raw") {
+        settings.protocol = Protocol::Raw;
+    }
     let pairs_or_more = if settings.mode == Mode::Idle { 1_000 } else { settings.connections };
     settings.connections = input.count("connections", 1, u32::MAX)?.unwrap_or(pairs_or_more);
     settings.active = input.count("active", 0, u32::MAX)?.unwrap_or(settings.connections);
@@ -193,6 +196,10 @@ const FLAGS: &[Flag] = &[
         "open loop: how many messages are sent per second, by all senders together, whatever\n\
          comes back; latency counts from the moment each was due; needs a core of its own\n\
          [default: off, a closed loop]"),
+    Flag("raw", None, LOAD,
+        "no WebSocket: the same bytes without handshakes, to a server that passes on what it\n\
+         reads (echo, fanout, idle); messages are counted by their length and not looked at\n\
+         [default: off]"),
     Flag("active", Some("COUNT"), LOAD,
         "idle: over how many of the connections a message is sent, one each\n[default: all]"),
     Flag("warmup", Some("TIME"), TIMES,

@@ -10,7 +10,7 @@ use super::outgoing::{Outgoing, append_frame};
 use super::pace::Pace;
 use super::recorder::Recorder;
 use super::scanner::Scanner;
-use super::settings::Settings;
+use super::settings::{Protocol, Settings};
 use super::template::{Route, User};
 use super::{BenchError, Progress};
 use crate::net::Io;
@@ -38,6 +38,8 @@ pub struct Conn {
     pub(super) scanner: Scanner,
     ledger: Ledger,
     fragments: Fragments,
+    /// `Protocol::Raw`: how many bytes have come of a message that has not come whole.
+    cut: usize,
     pub(super) control: Control,
     /// The sequence number of the message that is to be written next, or the rest of it.
     next: u64,
@@ -56,6 +58,7 @@ impl Conn {
             scanner: Scanner::default(),
             ledger: Ledger::default(),
             fragments: Fragments::default(),
+            cut: 0,
             control: Control::default(),
             next: 0,
             credit: 0,
@@ -82,12 +85,13 @@ pub struct Fleet {
     pub(super) buffer: Vec<u8>,
     outgoing: Outgoing,
     pub(super) key: MaskingKey,
+    pub(super) protocol: Protocol,
     closing: bool,
 }
 
 impl Fleet {
     /// No connection yet. They will send what `outgoing` makes, under this key.
-    pub fn new(clients: Clients, outgoing: Outgoing, key: MaskingKey) -> Fleet {
+    pub fn new(clients: Clients, outgoing: Outgoing, key: MaskingKey, protocol: Protocol) -> Fleet {
         Fleet {
             clients,
             conns: Vec::new(),
@@ -98,6 +102,7 @@ impl Fleet {
             buffer: vec![0; BUFFER_BYTES],
             outgoing,
             key,
+            protocol,
             closing: false,
         }
     }
@@ -255,7 +260,15 @@ impl Fleet {
                 now: self.clients.now(),
                 key: self.key,
             };
-            let fed = conn.scanner.feed(&self.buffer[..read], &mut intake);
+            let fed = match self.protocol {
+                Protocol::WebSocket => conn.scanner.feed(&self.buffer[..read], &mut intake),
+                Protocol::Raw => {
+                    conn.cut += read;
+                    intake.count(conn.cut / self.outgoing.frame_len());
+                    conn.cut %= self.outgoing.frame_len();
+                    Ok(())
+                }
+            };
             if let Err(error) = fed {
                 self.end(id, &format!("broke RFC 6455 §{}: {error}", error.section()));
             }
@@ -272,7 +285,9 @@ impl Fleet {
         while let Some(read) = self.read(id) {
             let conn = &mut self.conns[id];
             let mut deaf = Deaf { control: &mut conn.control, key: self.key };
-            if let Err(error) = conn.scanner.feed(&self.buffer[..read], &mut deaf) {
+            if self.protocol == Protocol::WebSocket
+                && let Err(error) = conn.scanner.feed(&self.buffer[..read], &mut deaf)
+            {
                 self.end(id, &format!("broke RFC 6455 §{}: {error}", error.section()));
             }
             if !self.goes_on(event, read) {
@@ -339,6 +354,9 @@ impl Fleet {
     /// If waiting fails.
     pub fn close(&mut self) -> Result<(), BenchError> {
         self.closing = true;
+        if self.protocol == Protocol::Raw {
+            return Ok(());
+        }
         let mut payload = Vec::new();
         ClosePayload { code: CloseCode::NORMAL, reason: "" }.write(&mut payload);
         for id in 0..self.conns.len() {

@@ -35,7 +35,7 @@ pub fn run(
 ) -> Result<Report, BenchError> {
     let parts = parts(settings);
     let (outgoing, expected, key) = messages(settings, &parts);
-    let mut fleet = Fleet::new(clients, outgoing, key);
+    let mut fleet = Fleet::new(clients, outgoing, key, settings.protocol);
     let mut memory = Memory { connections: settings.connections, ..Memory::default() };
     let resident = || settings.pid.and_then(resident_bytes);
 

@@ -128,6 +128,18 @@ impl Intake<'_> {
         self.tally.received += 1;
     }
 
+    /// Messages of which nothing is known but that their bytes have come: they are taken for the
+    /// next ones, as far as there are any.
+    pub fn count(&mut self, messages: usize) {
+        for _ in 0..messages {
+            match self.stream {
+                Some(stream) if self.ledger.next() < self.sent => self.take_next(stream),
+                Some(_) => self.tally.duplicates += 1,
+                None => self.tally.misdelivered += 1,
+            }
+        }
+    }
+
     /// A message that may not be the next one, if it has the length of ours.
     fn take_other(&mut self, digits: &[u8], intact: bool) {
         let Some((stream, sequence)) = self.read_stamp(digits) else {

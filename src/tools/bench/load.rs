@@ -33,7 +33,7 @@ pub fn run(
 ) -> Result<Report, BenchError> {
     let parts = parts(settings.mode, settings.connections);
     let (outgoing, expected, key) = messages(settings, &parts);
-    let mut fleet = Fleet::new(clients, outgoing, key);
+    let mut fleet = Fleet::new(clients, outgoing, key, settings.protocol);
     fleet.open(settings, &parts, progress)?;
     let mut load = Load::new(settings, fleet, expected, &parts);
     load.run(progress)?;

@@ -25,6 +25,12 @@
 //! ([`scanner`], [`intake`]). A message costs no allocation and no system call of its own: one read
 //! and one write per connection that is ready.
 //!
+//! # The physical limit
+//!
+//! With `--raw` the same frames go to a server that does not know WebSocket and passes on what it
+//! reads (`benches/compare/rawecho`). They come back as they went, so they are counted by their
+//! length and not looked at; a missing byte shows as a lost message.
+//!
 //! Nothing here knows Switchboard: what its users and messages look like is a
 //! [`template`] like any other's.
 

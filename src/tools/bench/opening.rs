@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::fleet::{Conn, Fleet, Part};
 use super::intake::Deaf;
 use super::outgoing::append_frame;
-use super::settings::Settings;
+use super::settings::{Protocol, Settings};
 use super::template::{User, fill_id};
 use super::{BenchError, Progress};
 use crate::net::Io;
@@ -100,6 +100,9 @@ impl<'a> Opening<'a> {
             self.fleet.ignore(event);
             return Ok(());
         };
+        if self.fleet.protocol == Protocol::Raw {
+            return self.begin_raw(id);
+        }
         if event.writable && !under_way.request.is_empty() {
             match self.fleet.clients.write(id, &under_way.request) {
                 Io::Moved(written) => drop(under_way.request.drain(..written)),
@@ -108,6 +111,18 @@ impl<'a> Opening<'a> {
             }
         }
         if event.readable || event.closing { self.read(event) } else { Ok(()) }
+    }
+
+    /// Without a handshake a connection is open when it stands, and a read tells whether it does.
+    fn begin_raw(&mut self, id: usize) -> Result<(), BenchError> {
+        match self.fleet.clients.read(id, &mut self.fleet.buffer) {
+            Io::Broken(source) => Err(self.connect_error(source)),
+            Io::Blocked | Io::Moved(_) => {
+                self.handshakes[id] = None;
+                self.opened(id, &[]);
+                Ok(())
+            }
+        }
     }
 
     fn read(&mut self, event: Ready) -> Result<(), BenchError> {

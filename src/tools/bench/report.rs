@@ -5,7 +5,7 @@
 //! | field | what it is |
 //! |---|---|
 //! | `url`, `mode`, `connections`, `size` | what was asked for |
-//! | `kind`, `pipeline`, `rate` | likewise |
+//! | `protocol`, `kind`, `pipeline`, `rate` | likewise |
 //! | `seconds` | the measured time |
 //! | `messages` | messages received in it; with `fanout`, deliveries |
 //! | `messages_per_s`, `bytes_per_s` | the same per second; bytes with their frame headers |
@@ -42,7 +42,7 @@ use super::intake::Tally;
 use super::outgoing::Filler;
 use super::process::Usage;
 use super::recorder::Interval;
-use super::settings::{Mode, PaceSetting, Settings};
+use super::settings::{Mode, PaceSetting, Protocol, Settings};
 
 /// The result of a run.
 #[derive(Clone, Debug)]
@@ -260,6 +260,7 @@ impl Report {
         json!({
             "url": settings.url.to_string(),
             "mode": settings.mode.name(),
+            "protocol": settings.protocol.name(),
             "connections": settings.connections,
             "size": settings.size,
             "kind": kind(settings.filler),
@@ -327,7 +328,7 @@ impl Report {
 
     /// What was measured, in a line.
     pub fn title(&self) -> String {
-        let Settings { mode, url, connections, size, filler, pace, .. } = &self.settings;
+        let Settings { mode, protocol, url, connections, size, filler, pace, .. } = &self.settings;
         let who = match mode {
             Mode::Direct => "pairs",
             Mode::Fanout => "subscribers",
@@ -339,7 +340,8 @@ impl Report {
             PaceSetting::Rate(rate) => format!(", {rate} messages/s"),
         };
         let kind = kind(*filler);
-        format!("{} {url}: {connections} {who}, {size} bytes {kind}{pace}", mode.name())
+        let raw = if *protocol == Protocol::Raw { "raw " } else { "" };
+        format!("{raw}{} {url}: {connections} {who}, {size} bytes {kind}{pace}", mode.name())
     }
 }
 

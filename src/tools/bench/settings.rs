@@ -16,6 +16,8 @@ pub struct Settings {
     pub url: Url,
     /// Who sends to whom.
     pub mode: Mode,
+    /// What is spoken on the connections.
+    pub protocol: Protocol,
     /// How many: connections, pairs (`Direct`) or subscribers (`Fanout`).
     pub connections: u32,
     /// Length of the content of each message in bytes.
@@ -78,6 +80,26 @@ impl Mode {
     }
 }
 
+/// What is spoken on the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Nothing: the bytes of the same frames, without a handshake and unread, to a server that
+    /// passes bytes on. What that costs is the physical limit of every WebSocket server.
+    Raw,
+    /// RFC 6455.
+    WebSocket,
+}
+
+impl Protocol {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Raw => "raw",
+            Protocol::WebSocket => "websocket",
+        }
+    }
+}
+
 /// When messages are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaceSetting {
@@ -111,6 +133,7 @@ impl Settings {
         Settings {
             url,
             mode: Mode::Echo,
+            protocol: Protocol::WebSocket,
             connections: 64,
             size: 125,
             filler: Filler::Binary,
@@ -150,6 +173,10 @@ impl Settings {
         if self.mode == Mode::Idle && matches!(self.pace, PaceSetting::Rate(_)) {
             return Err(SettingsError::IdleRate);
         }
+        let users = self.mode == Mode::Direct || self.register.is_some() || self.hello.is_some();
+        if self.protocol == Protocol::Raw && users {
+            return Err(SettingsError::RawUsers);
+        }
         Ok(())
     }
 }
@@ -163,6 +190,8 @@ pub enum SettingsError {
     IdleRate,
     /// The message has no place for its content.
     Message(TemplateError),
+    /// A server that does not read what it passes on has no users.
+    RawUsers,
     /// The content is too short to be found within a message.
     Short,
 }
@@ -173,6 +202,9 @@ impl fmt::Display for SettingsError {
             SettingsError::Connections => write!(f, "--connections: at most {}", STREAM_MAX - 1),
             SettingsError::IdleRate => f.write_str("--rate: connections of --mode idle have none"),
             SettingsError::Message(error) => write!(f, "--message: {error}"),
+            SettingsError::RawUsers => f.write_str(
+                "--raw: a server that reads nothing has no users (direct, --register, --hello)",
+            ),
             SettingsError::Short => {
                 write!(f, "--size: at least {STAMP_LEN} where the content is part of a message")
             }
@@ -315,7 +347,13 @@ mod tests {
         assert_eq!(bare.check(), Ok(()));
         let none = Settings { message: Some("{id}".into()), ..plain.clone() };
         assert_eq!(none.check(), Err(SettingsError::Message(TemplateError)));
-        let idle = Settings { mode: Mode::Idle, pace: PaceSetting::Rate(1), ..plain };
+        let idle = Settings { mode: Mode::Idle, pace: PaceSetting::Rate(1), ..plain.clone() };
         assert_eq!(idle.check(), Err(SettingsError::IdleRate));
+        let raw = Settings { protocol: Protocol::Raw, ..plain };
+        assert_eq!(raw.check(), Ok(()));
+        for mode in [Mode::Direct, Mode::Echo] {
+            let users = Settings { mode, register: Some("?user={id}".into()), ..raw.clone() };
+            assert_eq!(users.check(), Err(SettingsError::RawUsers));
+        }
     }
 }

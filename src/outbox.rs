@@ -2,21 +2,24 @@
 //!
 //! Sending never writes to a socket: it appends to the outbox of the destination, and once per tick
 //! the event loop writes each outbox that has something, in one system call ([`Outbox::io_slices`],
-//! then [`Outbox::advance`] by what the kernel took). Whatever order messages were queued in is the
-//! order in which they leave.
+//! then [`Outbox::advance_into`] by what the kernel took). Messages leave in the order in which
+//! they were queued.
 //!
 //! ```text
 //!            sent                     queue.len
 //!        |--------->|<------------------------------------------->|
 //!        +---------------------+----------------------+-----------+
 //! chunks | Own: small frames,  | Shared: one frame of | Own ...   |
-//!        | one after the other | a broadcast, by Rc   |           |
+//!        | one after the other | a broadcast, or      |           |
+//!        |                     | Passed: a received   |           |
+//!        |                     | message, by Rc       |           |
 //!        +---------------------+----------------------+-----------+
 //!        ^ front                                            back ^
 //! ```
 //!
-//! An idle outbox is one null pointer: its queue goes back to the event loop's [`Pool`] when the
-//! last byte is written, so ten thousand silent connections own no buffer at all.
+//! An idle outbox is one null pointer: its queue goes back to the endpoint's [`Pool`] when the last
+//! byte is written, so ten thousand silent connections own no buffer at all. What a small vector
+//! cannot hold goes to buffers of 64 KiB, which the pool has as well.
 //!
 //! What this module does not know: frames, sockets, and whether it is full. The water marks are
 //! rules of the engine, which compares [`Outbox::len`] with them.

@@ -1,6 +1,7 @@
 //! A connection that closes still answers Pings (RFC 6455 §5.5.2), so it must still be held back if
 //! it does not read; and the deadline of its closing handshake runs whatever it says.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
 use switchboard::engine::{Action, Engine, Flow};
 use switchboard::timer::{GRAIN_MS, Millis};

@@ -16,6 +16,10 @@
 //!
 //! * Nothing is written while reading. A send appends to the outbox of its destination and puts
 //!   that on the dirty list once; so whatever a tick brings to a connection leaves in one write.
+//!   The one exception was measured: a connection's own replies of 16 KiB and more leave right
+//!   after its read, while the cache still has them.
+//! * Steps 1, 2 and 6 have budgets: bytes read, and messages sent for what was read, per connection
+//!   and per tick. What is left over waits for the next tick, without waiting for the network.
 //! * **A [`Context`] call only queues; no callback is ever entered from another; closing is a mark,
 //!   reaping happens at the end of the tick; `on_close` runs exactly once and last.**
 //! * A connection whose outbox is above high water is not read until it is below low water; what

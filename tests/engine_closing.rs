@@ -1,9 +1,10 @@
 //! A connection that closes still answers Pings (RFC 6455 §5.5.2), so it must still be held back if
-//! it does not read.
+//! it does not read; and the deadline of its closing handshake runs whatever it says.
 #![cfg(feature = "server")]
+#![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
-use switchboard::engine::{Engine, Flow};
-use switchboard::timer::Millis;
+use switchboard::engine::{Action, Engine, Flow};
+use switchboard::timer::{GRAIN_MS, Millis};
 use switchboard::{ConnId, Context, Handler, Limits, Message};
 
 /// Closes as soon as somebody speaks.
@@ -15,17 +16,35 @@ impl Handler for Closer {
     }
 }
 
-#[test]
-fn flood_of_pings_while_closing_stops_at_high_water() {
-    let limits = Limits::echo();
-    let mut engine = Engine::new(limits, Closer);
-    engine.begin_tick(Millis(1));
+/// A connection that the server has begun to close in this tick.
+fn closing(engine: &mut Engine<Closer>) -> ConnId {
     let id = engine.accept("127.0.0.1:9".parse().unwrap()).unwrap();
     let mut request =
         *b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     assert_eq!(engine.receive(id, &mut request), Flow::Read);
     assert_eq!(engine.receive(id, &mut b"\x81\x80\0\0\0\0".to_owned()), Flow::Read);
+    id
+}
+
+/// Writes whatever there is, and says what is to be done to sockets.
+fn end_tick(engine: &mut Engine<Closer>) -> Vec<Action> {
+    engine.run_timers();
+    while let Some(id) = engine.next_dirty() {
+        let written = engine.output(id).map_or(0, |outbox| outbox.len());
+        engine.wrote(id, written, written);
+    }
+    let mut actions = Vec::new();
+    engine.reap(&mut actions);
+    actions
+}
+
+#[test]
+fn flood_of_pings_while_closing_stops_at_high_water() {
+    let limits = Limits::echo();
+    let mut engine = Engine::new(limits, Closer);
+    engine.begin_tick(Millis(1));
+    let id = closing(&mut engine);
 
     let pings = [&b"\x89\xfd\0\0\0\0"[..], &[b'p'; 125]].concat().repeat(100);
     let reads = (0..10_000).take_while(|_| engine.receive(id, &mut pings.clone()) == Flow::Read);
@@ -51,4 +70,25 @@ fn flood_of_pings_while_closing_stops_at_high_water() {
     let pongs = received / 131 * 127;
     assert!((pongs..pongs + 300).contains(&taken), "{taken} for {pongs}, with 101 and Close");
     assert_eq!(engine.buffered(), 0);
+}
+
+/// The peer answers our Close just before the deadline and then keeps the TCP connection open.
+#[test]
+fn a_late_answer_to_our_close_does_not_restart_its_deadline() {
+    let limits = Limits::echo();
+    let timeout = limits.close_timeout_ms;
+    let mut engine = Engine::new(limits, Closer);
+    engine.begin_tick(Millis(1_000));
+    let id = closing(&mut engine);
+    assert_eq!(end_tick(&mut engine), []);
+
+    engine.begin_tick(Millis(1_000 + timeout - 500));
+    let mut close = *b"\x88\x82\0\0\0\0\x03\xe8";
+    assert_eq!(engine.receive(id, &mut close), Flow::Read);
+    assert_eq!(end_tick(&mut engine), [Action::Shutdown(id)]);
+
+    engine.begin_tick(Millis(1_000 + timeout - 1));
+    assert_eq!(end_tick(&mut engine), [], "not before its time");
+    engine.begin_tick(Millis(1_000 + timeout + GRAIN_MS));
+    assert_eq!(end_tick(&mut engine), [Action::Release(id)]);
 }

@@ -77,6 +77,15 @@
 //! | `relay` | yes | [`relay`]: users, groups, rooms, the chat page |
 //! | `cli` | yes | the `switchboard` binary |
 //! | `simdutf8` | yes | UTF-8 validation at memory speed for multi-byte text |
+//!
+// What this build leaves out has no page to link to: the table says which feature brings it.
+#![cfg_attr(not(feature = "server"), doc = "[`Context`]: #cargo-features")]
+#![cfg_attr(not(feature = "server"), doc = "[`Handler`]: #cargo-features")]
+#![cfg_attr(not(feature = "server"), doc = "[`engine`]: #cargo-features")]
+#![cfg_attr(not(feature = "server"), doc = "[`hub`]: #cargo-features")]
+#![cfg_attr(not(feature = "server"), doc = "[`net`]: #cargo-features")]
+#![cfg_attr(not(feature = "relay"), doc = "[`relay`]: #cargo-features")]
+#![cfg_attr(not(feature = "cli"), doc = "[`tools`]: #cargo-features")]
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "cli")]

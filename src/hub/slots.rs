@@ -26,6 +26,13 @@ impl ConnId {
     pub fn index(self) -> usize {
         self.index as usize
     }
+
+    /// The serial number of the connection, counted from 1 in the order in which the server
+    /// accepted TCP connections, those that never became WebSockets among them. Log lines say
+    /// `conn=` and this number.
+    pub fn serial(self) -> u32 {
+        self.serial
+    }
 }
 
 /// The connection's serial number: what log lines say.

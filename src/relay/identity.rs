@@ -4,7 +4,7 @@
 //!   opening handshake      /chat?user=bob            /chat
 //!                               |                      |
 //!                               v                      v
-//!                           user "bob"          guest "7" (its number)
+//!                           user "bob"          guest "7" (`conn=7` in the log)
 //!                               |                      |
 //!   {"sender":"bob",...}        | the same: goes on    | first: now user "bob", "7" is free
 //!   {"sender":"eve",...}        | 403 sender_mismatch  | (409 taken if that is a guest's number)
@@ -29,8 +29,8 @@ use crate::wire::Quoted;
 pub struct Identities {
     routes: Routes,
     groups: Groups,
-    /// How many connections there were so far. Numbers are not used again.
-    connections: u64,
+    /// The next number for a guest whose own is taken. Never goes back.
+    next_spare: u64,
 }
 
 impl Identities {
@@ -39,7 +39,7 @@ impl Identities {
         Identities {
             routes: Routes::new(),
             groups: Groups::new(groups_per_user_max),
-            connections: 0,
+            next_spare: SPARE_FIRST,
         }
     }
 
@@ -72,16 +72,16 @@ impl Identities {
 
     /// A connection came: as the user of this name, or as a guest.
     pub fn arrive(&mut self, id: ConnId, name: Option<&str>) -> UserKey {
-        self.connections += 1;
         if let Some(name) = name {
             return self.routes.connect(id, name, Standing::Named);
         }
-        let mut number = self.connections.to_string();
-        // Somebody may have called himself by a number that was still to come. It is skipped,
-        // and because the count goes on from there, each such name costs one step once.
+        let mut number = id.serial().to_string();
+        // Somebody may have called himself by the number before it came. Whoever loses it gets one
+        // that is no connection's, so that no guest to come loses his in turn; and because these
+        // are counted on, each name that is in the way costs one step once.
         while self.routes.find(&number).is_some() {
-            self.connections += 1;
-            number = self.connections.to_string();
+            number = self.next_spare.to_string();
+            self.next_spare += 1;
         }
         self.routes.connect(id, &number, Standing::Guest)
     }
@@ -132,3 +132,6 @@ impl Identities {
         })
     }
 }
+
+/// The first number that is no connection's: serial numbers have 32 bits.
+const SPARE_FIRST: u64 = 1 << 32;

@@ -288,6 +288,11 @@ impl Peer {
         self.world.0.borrow().engine.handler().user(self.id).map(str::to_owned)
     }
 
+    /// The server's name for the connection.
+    pub fn id(&self) -> ConnId {
+        self.id
+    }
+
     /// Ends the TCP connection.
     pub fn hang_up(self) {
         let inner = &mut *self.world.0.borrow_mut();

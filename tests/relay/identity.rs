@@ -56,15 +56,27 @@ fn plain_guests_are_known_by_the_number_of_their_connection() {
     assert_eq!(third.heard(), [from("alice", "\"hi\"")]);
     first.hang_up();
     assert_eq!(world.connect("/", None).user().as_deref(), Some("4"), "no number twice");
+    world.request("GET", "/", &[]);
+    let sixth = world.connect("/", None);
+    assert_eq!(sixth.user().as_deref(), Some("6"), "whatever was accepted counts");
+    assert_eq!(sixth.user(), Some(sixth.id().serial().to_string()));
+    assert_eq!(sixth.user(), Some(sixth.id().to_string()), "as log lines have it");
 }
 
 #[test]
 fn plain_guest_numbers_that_name_somebody_online_are_skipped() {
     let world = World::new();
-    let taken: Vec<Peer> =
-        ["3", "4", "6"].iter().map(|number| world.connect("/", Some(number))).collect();
-    assert_eq!(world.connect("/", None).user().as_deref(), Some("5"));
-    assert_eq!(world.connect("/", None).user().as_deref(), Some("7"));
+    let guest = || world.connect("/", None).user();
+    let taken: Vec<Peer> = ["5", "6", "8", "4294967297"]
+        .iter()
+        .map(|number| world.connect("/", Some(number)))
+        .collect();
+    // The fifth to the ninth connection. Whoever loses his number takes nobody else's.
+    assert_eq!(guest().as_deref(), Some("4294967296"));
+    assert_eq!(guest().as_deref(), Some("4294967298"), "skipped too");
+    assert_eq!(guest().as_deref(), Some("7"));
+    assert_eq!(guest().as_deref(), Some("4294967299"));
+    assert_eq!(guest().as_deref(), Some("9"));
     drop(taken);
 }
 

@@ -66,8 +66,6 @@ pub struct Books {
     /// Connections that refused a message and have not told since that they take more.
     pub congested: BTreeSet<ConnId>,
     pub drained: usize,
-    /// In the order in which they were opened.
-    pub opened: Vec<ConnId>,
     pub timers: usize,
     pub faults: Vec<String>,
     last_closed: Option<ConnId>,
@@ -148,7 +146,6 @@ impl<H: Handler> Handler for Watched<H> {
         if self.books.phases.insert(id, Phase::Open) != Some(Phase::Asked) || !cx.is_open(id) {
             self.books.fault(id, "opened");
         }
-        self.books.opened.push(id);
         self.books.handled.insert(id, Vec::new());
         self.inner.on_open(cx, id);
     }

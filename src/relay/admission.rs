@@ -95,21 +95,16 @@ fn check_origin(reach: Reach, origin: Option<&[u8]>) -> Result<(), Response> {
 
 // RFC 6455 §4.2.2, /subprotocol/: the server names one of those offered, or none.
 fn choose_protocol<'b>(
-    offered: impl Iterator<Item = &'b str>,
+    mut offered: impl Iterator<Item = &'b str>,
 ) -> Result<Option<&'static str>, Response> {
-    let mut is_offer = false;
-    for name in offered {
-        // `bearer.…` carries credentials and is never echoed; but a browser that offers
-        // anything fails the connection unless one of its offers is, so it cannot stand alone.
-        is_offer = true;
-        if name == PLAIN {
-            return Ok(Some(PLAIN));
+    // A browser that offers anything fails the connection unless one of its offers is echoed.
+    match offered.next() {
+        None => Ok(None),
+        Some(first) if first == PLAIN || offered.any(|name| name == PLAIN) => Ok(Some(PLAIN)),
+        Some(_) => {
+            Err(Response::text(400, "no known subprotocol: this server speaks switchboard.plain\n"))
         }
     }
-    if !is_offer {
-        return Ok(None);
-    }
-    Err(Response::text(400, "no known subprotocol: this server speaks switchboard.plain\n"))
 }
 
 fn read_user(user: Cow<'_, [u8]>, name_max: usize) -> Result<Box<str>, Response> {

@@ -1,5 +1,4 @@
 //! Every limit of the real server, reached: descriptors, connections, deadlines, lengths, queues.
-#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 

@@ -1,8 +1,7 @@
 //! Everything malformed gets its documented answer, and the connection beside it does not notice.
 //!
-//! One table, [`rows`] and what follows it: what is sent, and what comes back. Whoever finds another way to be wrong
-//! adds a row.
-#![cfg(feature = "cli")]
+//! One table, [`rows`] and what follows it: what is sent, and what comes back. Whoever finds
+//! another way to be wrong adds a row.
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 

@@ -1,5 +1,4 @@
 //! Ten thousand connections open at once: the server is one process, this test another.
-#![cfg(feature = "cli")]
 #![cfg(all(unix, feature = "cli"))]
 
 mod common;

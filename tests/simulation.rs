@@ -4,7 +4,6 @@
 //! a run that fails prints the command that repeats it.
 
 #![cfg(feature = "relay")]
-#![cfg(feature = "relay")]
 #![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
 #[path = "common/sim/mod.rs"]
@@ -55,7 +54,7 @@ fn chaos_with_the_relay() {
     });
 }
 
-// ---- directed: one rule each, on the same network --------------------------------------------------
+// ---- directed: one rule each, on the same network -----------------------------------------------
 
 /// A calm world of small limits, with these users connected.
 fn world<H: Handler + sim::Ledger>(handler: H, users: &[usize]) -> World<H> {

@@ -1,12 +1,13 @@
 //! The rules of the house that a text search can hold: which way imports point, what stays in which
-//! module, and how large things may be. All violations are reported at once, with file and line.
+//! module, and how large things may be, also in the tests and benchmarks. All violations are
+//! reported at once, with file and line.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A source file, and which of its lines are tests.
 struct Source {
-    /// From `src/` on, with `/`.
+    /// From `src/` or its neighbours on, with `/`.
     path: String,
     text: String,
     /// The line on which `#[cfg(test)] mod` begins, which is the last thing in a file.
@@ -41,8 +42,12 @@ impl Source {
 }
 
 fn sources() -> Vec<Source> {
+    sources_in(&["src"])
+}
+
+fn sources_in(folders: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![root.join("src")];
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
     let mut paths: Vec<PathBuf> = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of sources") {
@@ -204,7 +209,7 @@ fn nothing_is_unsafe_unfinished_or_unwrapped() {
 #[test]
 fn files_functions_and_lines_are_short() {
     let mut violations = Vec::new();
-    for source in sources() {
+    for source in sources_in(&["src", "tests", "benches"]) {
         let len = source.text.lines().count();
         if len > FILE_LINES_MAX {
             violations.push(source.at(len, format!("a file of {len} lines")));

@@ -102,20 +102,7 @@ fn read_frames(
         let is_control = header.opcode >= 0x8;
 
         // 2. The header against the connection.
-        match (role, header.key) {
-            (Role::Server, None) => return Err(ProtocolError::MaskRequired),
-            (Role::Client, Some(_)) => return Err(ProtocolError::MaskForbidden),
-            _ => {}
-        }
-        if header.rsv != 0 {
-            return Err(ProtocolError::ReservedBits);
-        }
-        if header.opcode == 0x0 && message.is_none() {
-            return Err(ProtocolError::UnexpectedContinuation);
-        }
-        if (header.opcode == 0x1 || header.opcode == 0x2) && message.is_some() {
-            return Err(ProtocolError::ExpectedContinuation);
-        }
+        check_header(&header, role, message.is_some())?;
         if !is_control {
             let is_text = header.opcode == 0x1;
             let begun =
@@ -132,12 +119,8 @@ fn read_frames(
         }
 
         // The payload, as far as it has come (§5.3).
-        let mut payload = Vec::new();
-        while (payload.len() as u64) < header.payload_len && at < stream.len() {
-            let key_octet = header.key.map_or(0, |key| key[payload.len() % 4]);
-            payload.push(stream[at] ^ key_octet);
-            at += 1;
-        }
+        let payload = read_payload(&header, &stream[at..]);
+        at += payload.len();
         let is_complete = payload.len() as u64 == header.payload_len;
 
         // 3. Data frames (§5.4, §5.6, §8.1).
@@ -168,6 +151,34 @@ fn read_frames(
             }
         }
     }
+}
+
+fn check_header(header: &Header, role: Role, is_in_message: bool) -> Result<(), ProtocolError> {
+    match (role, header.key) {
+        (Role::Server, None) => return Err(ProtocolError::MaskRequired),
+        (Role::Client, Some(_)) => return Err(ProtocolError::MaskForbidden),
+        _ => {}
+    }
+    if header.rsv != 0 {
+        return Err(ProtocolError::ReservedBits);
+    }
+    if header.opcode == 0x0 && !is_in_message {
+        return Err(ProtocolError::UnexpectedContinuation);
+    }
+    if (header.opcode == 0x1 || header.opcode == 0x2) && is_in_message {
+        return Err(ProtocolError::ExpectedContinuation);
+    }
+    Ok(())
+}
+
+/// What has come of the payload, unmasked.
+fn read_payload(header: &Header, rest: &[u8]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    while (payload.len() as u64) < header.payload_len && payload.len() < rest.len() {
+        let key_octet = header.key.map_or(0, |key| key[payload.len() % 4]);
+        payload.push(rest[payload.len()] ^ key_octet);
+    }
+    payload
 }
 
 struct Header {

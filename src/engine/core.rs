@@ -326,15 +326,10 @@ impl Core {
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.outbox.advance_into(written, &mut self.endpoint.pool());
         slot.counts.bytes_out += written as u64;
+        // A blocked socket is not written to before it says that it takes bytes again: each time
+        // it blocks, the deadline begins anew, for a slow reader is not a dead one.
         let blocked = written < offered;
-        if blocked {
-            // Progress restarts the deadline: a slow reader is not a dead one.
-            if slot.clocks.blocked == NEVER || written > 0 {
-                slot.clocks.blocked = now;
-            }
-        } else {
-            slot.clocks.blocked = NEVER;
-        }
+        slot.clocks.blocked = if blocked { now } else { NEVER };
         let left = slot.outbox.len() as u64;
         if left <= low && slot.congested {
             slot.congested = false;

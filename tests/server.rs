@@ -6,13 +6,14 @@ mod common;
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::client::{
     Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status, wait_for_bytes,
 };
-use common::process::{Process, command, eventually};
+use common::process::{BINARY, Process, command, eventually};
 use switchboard::wire::Opcode;
 
 const MIB: usize = 1 << 20;
@@ -335,6 +336,43 @@ fn plain_http_beside_websocket_is_answered_and_ended() {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let answer = read_to_end(&mut stream);
     assert_eq!(status(&answer), Some(426), "{}", String::from_utf8_lossy(&answer));
+}
+
+// ---- the log -----------------------------------------------------------------------------------
+
+/// A supervisor that opens a pipe for stderr and forgets to read it must not stop the server.
+#[test]
+fn a_log_that_nobody_reads_disturbs_nobody() {
+    let mut debug = common::process::clean(Command::new(BINARY));
+    debug.args(["echo", "--listen", "127.0.0.1:0", "--log", "debug"]);
+    let mut server = Process::start_unread(debug);
+    for _ in 0..1_000 {
+        drop(Client::connect(server.addr));
+    }
+    Client::connect(server.addr).round_trip("still here");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_is_read_late_says_what_was_dropped() {
+    let mut debug = common::process::clean(Command::new(BINARY));
+    debug.args(["echo", "--listen", "127.0.0.1:0", "--log", "debug"]);
+    let mut server = Process::start_unread(debug);
+    // More than pipe and queue hold together: each of these logs a path of 200 bytes.
+    let target = format!("/{}", "x".repeat(199));
+    for _ in 0..3_000 {
+        assert!(Client::try_connect(server.addr, &target).is_ok());
+    }
+    server.read_log();
+    eventually("the dropped lines are counted", || server.log().contains(" dropped_lines="));
+    Client::connect(server.addr).round_trip("still here");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    eventually("the last line", || server.log().contains("info stopped"));
+    let log = server.log();
+    assert!(log.lines().all(|line| line.find("Z ") == Some(23)), "{log}");
+    assert_eq!(log.matches(" dropped_lines=").count(), 1, "{log}");
 }
 
 // ---- slow readers ------------------------------------------------------------------------------

@@ -337,6 +337,7 @@ impl<H: Handler> Reactor<H> {
         for signal in caught {
             if self.stop_by.is_some() {
                 warn!("signal={signal} second=true exiting now");
+                log::logger().flush();
                 std::process::exit(128 + signal);
             }
             info!("signal={signal} stopping connections={}", self.engine.connections());

@@ -6,7 +6,9 @@ mod common;
 
 use std::io::Write;
 use std::net::Shutdown;
-use std::process::Command;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -301,6 +303,43 @@ fn a_second_signal_exits_now() {
         server.signal(signal);
         assert_eq!(server.wait().code(), Some(code), "{}", server.log());
     }
+}
+
+/// The greeting goes to a stdout that takes nothing: the event loop does not even begin.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_second_signal_exits_though_a_write_is_stuck() {
+    let (mut stuck, _unread) = UnixStream::pair().unwrap();
+    stuck.set_nonblocking(true).unwrap();
+    while stuck.write(&[0; 4096]).is_ok() {}
+    stuck.set_nonblocking(false).unwrap();
+    let mut command = command(&["echo"]);
+    command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(OwnedFd::from(stuck));
+    let mut child = command.spawn().unwrap();
+    let id = child.id();
+    drop(command);
+    // A mask in hexadecimal: bit 14 is signal 15. A TERM is caught, and none waits to be.
+    let has_term = |field: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap() & 1 << 14 != 0
+    };
+    let kill = || Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status();
+    eventually("TERM is caught", || has_term("SigCgt:"));
+    thread::sleep(Duration::from_millis(200));
+    kill().unwrap();
+    eventually("the first TERM is seen", || !has_term("ShdPnd:") && !has_term("SigPnd:"));
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(child.try_wait().unwrap(), None, "the first TERM waits for the loop");
+    kill().unwrap();
+    let mut status = None;
+    let until = Instant::now() + Duration::from_secs(10);
+    while status.is_none() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+        status = child.try_wait().unwrap();
+    }
+    let _ = child.kill();
+    assert_eq!(status.map(|status| status.code()), Some(Some(128 + 15)));
 }
 
 #[test]

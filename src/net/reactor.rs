@@ -18,6 +18,7 @@ use mio::{Events, Interest, Poll, Token};
 use signal_hook_mio::v1_0::Signals;
 
 use super::Call;
+use super::signals::SecondSignal;
 use super::transport::{Io, Transport};
 use crate::config::Limits;
 use crate::engine::{Action, Engine, Flow, Handler};
@@ -49,7 +50,7 @@ pub(super) struct Reactor<H: Handler> {
     listeners: Vec<Listener>,
     sockets: Vec<Option<Socket>>,
     calls: Receiver<Call<H>>,
-    signals: Option<Signals>,
+    signals: Option<(Signals, SecondSignal)>,
     /// The one read buffer.
     buffer: Vec<u8>,
     /// Connections to be read without waiting for an edge.
@@ -93,9 +94,9 @@ impl<H: Handler> Reactor<H> {
         })
     }
 
-    pub fn watch_signals(&mut self, mut signals: Signals) -> io::Result<()> {
+    pub fn watch_signals(&mut self, mut signals: Signals, second: SecondSignal) -> io::Result<()> {
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        self.signals = Some(signals);
+        self.signals = Some((signals, second));
         Ok(())
     }
 
@@ -332,9 +333,10 @@ impl<H: Handler> Reactor<H> {
         if !events.iter().any(|event| event.token() == SIGNALS) {
             return;
         }
-        let Some(signals) = &mut self.signals else { return };
+        let Some((signals, _)) = &mut self.signals else { return };
         let caught: Vec<i32> = signals.pending().collect();
         for signal in caught {
+            // `SecondSignal` is quicker where a signal was the first; this is for a `Handle`.
             if self.stop_by.is_some() {
                 warn!("signal={signal} second=true exiting now");
                 log::logger().flush();

@@ -342,6 +342,23 @@ fn a_second_signal_exits_though_a_write_is_stuck() {
     assert_eq!(status.map(|status| status.code()), Some(Some(128 + 15)));
 }
 
+/// Whoever sends HUP means that a server should go on, with what it reads anew.
+#[test]
+fn a_hangup_is_logged_and_ends_nothing() {
+    let mut server = Process::start(logging("info"));
+    let mut client = Client::connect(server.addr);
+    client.round_trip("hello");
+    for _ in 0..2 {
+        server.signal("HUP");
+        client.round_trip("still here");
+    }
+    eventually("it is logged", || server.log().contains(" info signal=1 ignored reason="));
+    server.signal("TERM");
+    client.expect_close(1001);
+    drop(client);
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+}
+
 #[test]
 fn while_it_stops_nobody_is_let_in() {
     let mut server = Process::echo(&["--close-timeout", "1h", "--shutdown-timeout", "1h"]);
@@ -382,9 +399,7 @@ fn plain_http_beside_websocket_is_answered_and_ended() {
 /// A supervisor that opens a pipe for stderr and forgets to read it must not stop the server.
 #[test]
 fn a_log_that_nobody_reads_disturbs_nobody() {
-    let mut debug = common::process::clean(Command::new(BINARY));
-    debug.args(["echo", "--listen", "127.0.0.1:0", "--log", "debug"]);
-    let mut server = Process::start_unread(debug);
+    let mut server = Process::start_unread(logging("debug"));
     for _ in 0..1_000 {
         drop(Client::connect(server.addr));
     }
@@ -395,9 +410,7 @@ fn a_log_that_nobody_reads_disturbs_nobody() {
 
 #[test]
 fn a_log_that_is_read_late_says_what_was_dropped() {
-    let mut debug = common::process::clean(Command::new(BINARY));
-    debug.args(["echo", "--listen", "127.0.0.1:0", "--log", "debug"]);
-    let mut server = Process::start_unread(debug);
+    let mut server = Process::start_unread(logging("debug"));
     // More than pipe and queue hold together: each of these logs a path of 200 bytes.
     let target = format!("/{}", "x".repeat(199));
     for _ in 0..3_000 {
@@ -495,6 +508,13 @@ fn a_paused_connection_that_ends_is_released() {
     }
     eventually("all connections are released", || server.descriptors() == before);
     server.expect_idle();
+}
+
+/// An echo server that logs so much.
+fn logging(level: &str) -> Command {
+    let mut command = common::process::clean(Command::new(BINARY));
+    command.args(["echo", "--listen", "127.0.0.1:0", "--log", level]);
+    command
 }
 
 /// Messages that are told apart by their first bytes.

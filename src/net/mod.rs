@@ -35,7 +35,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use log::warn;
 use mio::net::TcpListener;
 use mio::{Poll, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -100,13 +100,14 @@ impl<H: Handler> Server<H> {
 
     /// Closes every connection with 1001 and returns from [`run`](Server::run) on SIGINT or
     /// SIGTERM; a second one ends the process at once, with status 130 or 143, whatever the event
-    /// loop is doing.
+    /// loop is doing. SIGHUP, which would end the process, is logged and has no effect: there is
+    /// nothing to be read again.
     ///
     /// # Errors
     ///
     /// If the signals cannot be caught.
     pub fn with_signals(mut self) -> Result<Server<H>, ServerError> {
-        let signals = Signals::new([SIGINT, SIGTERM]).map_err(ServerError::Poll)?;
+        let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(ServerError::Poll)?;
         let second = SecondSignal::watch().map_err(ServerError::Poll)?;
         self.reactor.watch_signals(signals, second).map_err(ServerError::Poll)?;
         Ok(self)

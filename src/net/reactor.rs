@@ -15,6 +15,7 @@ use log::{debug, info, warn};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use super::Call;
@@ -336,6 +337,10 @@ impl<H: Handler> Reactor<H> {
         let Some((signals, _)) = &mut self.signals else { return };
         let caught: Vec<i32> = signals.pending().collect();
         for signal in caught {
+            if signal == SIGHUP {
+                info!("signal={signal} ignored reason=\"there is nothing to reload\"");
+                continue;
+            }
             // `SecondSignal` is quicker where a signal was the first; this is for a `Handle`.
             if self.stop_by.is_some() {
                 warn!("signal={signal} second=true exiting now");

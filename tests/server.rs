@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use common::client::{
     Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status, wait_for_bytes,
 };
-use common::process::{BINARY, Process, command, eventually};
+use common::process::{Process, command, eventually, logging};
 use switchboard::wire::Opcode;
 
 const MIB: usize = 1 << 20;
@@ -345,7 +345,7 @@ fn a_second_signal_exits_though_a_write_is_stuck() {
 /// Whoever sends HUP means that a server should go on, with what it reads anew.
 #[test]
 fn a_hangup_is_logged_and_ends_nothing() {
-    let mut server = Process::start(logging("info"));
+    let mut server = Process::start(logging("info", &[]));
     let mut client = Client::connect(server.addr);
     client.round_trip("hello");
     for _ in 0..2 {
@@ -399,7 +399,7 @@ fn plain_http_beside_websocket_is_answered_and_ended() {
 /// A supervisor that opens a pipe for stderr and forgets to read it must not stop the server.
 #[test]
 fn a_log_that_nobody_reads_disturbs_nobody() {
-    let mut server = Process::start_unread(logging("debug"));
+    let mut server = Process::start_unread(logging("debug", &[]));
     for _ in 0..1_000 {
         drop(Client::connect(server.addr));
     }
@@ -410,7 +410,7 @@ fn a_log_that_nobody_reads_disturbs_nobody() {
 
 #[test]
 fn a_log_that_is_read_late_says_what_was_dropped() {
-    let mut server = Process::start_unread(logging("debug"));
+    let mut server = Process::start_unread(logging("debug", &[]));
     // More than pipe and queue hold together: each of these logs a path of 200 bytes.
     let target = format!("/{}", "x".repeat(199));
     for _ in 0..3_000 {
@@ -508,13 +508,6 @@ fn a_paused_connection_that_ends_is_released() {
     }
     eventually("all connections are released", || server.descriptors() == before);
     server.expect_idle();
-}
-
-/// An echo server that logs so much.
-fn logging(level: &str) -> Command {
-    let mut command = common::process::clean(Command::new(BINARY));
-    command.args(["echo", "--listen", "127.0.0.1:0", "--log", level]);
-    command
 }
 
 /// Messages that are told apart by their first bytes.

@@ -188,6 +188,13 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
+/// An echo server that logs so much.
+pub fn logging(level: &str, args: &[&str]) -> Command {
+    let mut command = clean(Command::new(BINARY));
+    command.args(["echo", "--listen", "127.0.0.1:0", "--log", level]).args(args);
+    command
+}
+
 /// The command without our variables.
 pub fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars_os() {

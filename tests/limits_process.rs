@@ -89,6 +89,25 @@ fn fill_to_the_limit(server: &Process) {
     server.expect_idle();
 }
 
+/// 32 newcomers at a time are told 503; of those beyond them a line is logged for the first, and
+/// then one per second.
+#[test]
+fn a_crowd_that_is_dropped_is_counted_and_no_flood_of_lines() {
+    let server = Process::echo(&["--max-connections", "1"]);
+    let mut inside = Client::connect(server.addr);
+    let crowd: Vec<TcpStream> = (0..232).map(|_| connect(server.addr)).collect();
+    let counts = || -> Vec<usize> {
+        let log = server.log();
+        let counts = log.split(" warn dropped connections=").skip(1);
+        counts.map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect()
+    };
+    eventually("all of them are counted", || counts().iter().sum::<usize>() == 200);
+    assert!(counts().len() <= 5, "{}", server.log());
+    inside.round_trip("inside");
+    drop(crowd);
+    server.expect_idle();
+}
+
 /// Knocks until there is a place.
 fn let_in(server: &Process) -> Client {
     let mut inside = None;

@@ -24,6 +24,7 @@ pub mod client;
 mod machine;
 mod reactor;
 mod signals;
+mod tally;
 mod transport;
 
 use std::fmt;

@@ -20,6 +20,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::Call;
 use super::signals::SecondSignal;
+use super::tally::Tally;
 use super::transport::{Io, Transport};
 use crate::config::Limits;
 use crate::engine::{Action, Engine, Flow, Handler};
@@ -58,6 +59,8 @@ pub(super) struct Reactor<H: Handler> {
     ready: Vec<ConnId>,
     /// `accept` failed; not before this is it tried again.
     accept_after: Option<Millis>,
+    /// Newcomers for whom there was no place, not even for a 503.
+    turned_away: Tally,
     read_budget: usize,
     accept_budget: usize,
     started: Instant,
@@ -87,6 +90,7 @@ impl<H: Handler> Reactor<H> {
             buffer: vec![0; limits.read_buffer_bytes as usize],
             ready: Vec::new(),
             accept_after: None,
+            turned_away: Tally::new(),
             read_budget: limits.read_budget_bytes as usize,
             accept_budget: limits.accept_budget_max as usize,
             started: Instant::now(),
@@ -109,6 +113,7 @@ impl<H: Handler> Reactor<H> {
             self.engine.begin_tick(self.now());
             self.note_listeners(&events);
             self.accept();
+            self.report_turned_away(self.now());
             self.read(&events);
             self.run_calls();
             self.take_signals(&events);
@@ -119,6 +124,7 @@ impl<H: Handler> Reactor<H> {
             if let Some(stop_by) = self.stop_by
                 && (self.engine.connections() == 0 || self.now() >= stop_by)
             {
+                self.report_turned_away(Millis(u64::MAX));
                 info!("stopped connections_left={}", self.engine.connections());
                 // The handler is told of the end of every connection, even of these.
                 for socket in self.sockets.iter().flatten() {
@@ -142,7 +148,7 @@ impl<H: Handler> Reactor<H> {
             Some(Duration::ZERO)
         } else {
             let accept = self.accept_after.filter(|_| accepting);
-            let next = [self.engine.next_deadline(), self.stop_by, accept];
+            let next = [self.engine.next_deadline(), self.stop_by, accept, self.turned_away.due()];
             let next = next.into_iter().flatten().min();
             next.map(|at| Duration::from_millis(at.since(self.now())))
         };
@@ -196,7 +202,7 @@ impl<H: Handler> Reactor<H> {
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Some(id) = self.engine.accept(peer) else {
-            warn!("dropped peer={peer} reason=\"too many connections, no place for a 503\"");
+            self.turned_away.add(peer);
             return;
         };
         match Transport::new(stream, self.poll.registry(), Token(id.index())) {
@@ -211,6 +217,15 @@ impl<H: Handler> Reactor<H> {
                 debug!("register_failed conn={id} error=\"{error}\"");
                 self.engine.reset(id);
             }
+        }
+    }
+
+    fn report_turned_away(&mut self, now: Millis) {
+        if let Some((connections, last_peer)) = self.turned_away.take(now) {
+            warn!(
+                "dropped connections={connections} last_peer={last_peer} \
+                 reason=\"too many connections, no place for a 503\""
+            );
         }
     }
 

@@ -1,27 +1,33 @@
 //! Log lines on stderr.
 //!
 //! ```text
-//! 2026-11-22T04:12:10.123Z info opened conn=3.1 peer=127.0.0.1:50000
-//! \______________________/ \__/ \_________________________________/
+//! 2026-11-22T04:12:10.123Z info opened conn=3 peer=127.0.0.1:50000
+//! \______________________/ \__/ \_______________________________/
 //!        UTC, RFC 3339     level  message, key=value by convention
 //! ```
 //!
 //! One record is one line and one write: what would break the line is escaped, so that nothing a
 //! peer sends can forge an entry. Records of other crates, and those of level debug and trace, end
-//! with `target=MODULE`, the name that a [`Filter`] takes. A stderr that is gone is no reason to
-//! stop: the line is lost, the server is not.
+//! with `target=MODULE`, the name that a [`Filter`] takes. A stderr that is gone, or that nobody
+//! reads, is no reason to stop: lines are lost, the server is not. So a thread of its own writes
+//! them, from a bounded queue; `dropped_lines=N` stands where N did not fit.
 //!
 //! This module does not know what is logged. Cutting and quoting the values that peers send is
 //! done where the record is made.
+
+mod queue;
 
 use std::any::Any;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::panic::{Location, PanicHookInfo};
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+
+use queue::Queue;
 
 /// Which records are written: a level for all, and levels for some targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,20 +117,50 @@ impl std::error::Error for FilterError {}
 
 /// Writes every record that the filter allows to stderr from now on, panics too. Called once at
 /// start; a second call changes nothing.
-pub fn install(filter: Filter) {
+///
+/// Keep what it returns until the end: records are written by another thread, and those that are
+/// still queued when the process ends are lost.
+pub fn install(filter: Filter) -> Installed {
     let max_level = filter.max_level();
     if LOGGER.filter.set(filter).is_ok() && log::set_logger(&LOGGER).is_ok() {
+        let writer = thread::Builder::new().name("log".to_owned());
+        let writer = writer.spawn(|| LOGGER.queue.run(&mut std::io::stderr(), dropped_line));
+        if writer.is_ok() {
+            let _ = LOGGER.has_writer.set(());
+        }
         log::set_max_level(max_level);
         std::panic::set_hook(Box::new(log_panic));
+    }
+    Installed(())
+}
+
+/// Waits half a second at most until everything that was logged is written, and says whether it
+/// is: if not, nobody reads stderr, and who writes to it may wait for ever.
+pub fn flush() -> bool {
+    LOGGER.queue.wait_until_written(FLUSH_MAX)
+}
+
+/// The logger is installed. Dropped, it [flushes](flush).
+#[derive(Debug)]
+#[must_use = "what is queued when the process ends is lost"]
+pub struct Installed(());
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let _ = flush();
     }
 }
 
 /// The one logger of the process.
 struct StderrLog {
     filter: OnceLock<Filter>,
+    queue: Queue,
+    /// Set once there is a thread that writes what is queued.
+    has_writer: OnceLock<()>,
 }
 
-static LOGGER: StderrLog = StderrLog { filter: OnceLock::new() };
+static LOGGER: StderrLog =
+    StderrLog { filter: OnceLock::new(), queue: Queue::new(), has_writer: OnceLock::new() };
 
 impl Log for StderrLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -133,16 +169,34 @@ impl Log for StderrLog {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata()) {
-            // A clock before 1970 is written as 1970: a log line is no place to fail.
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-            // Not `eprint!`, which panics when stderr is closed. It has no buffer of its own.
-            let _ = std::io::stderr().lock().write_all(line(millis, record).as_bytes());
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = line(unix_millis(), record);
+        if self.has_writer.get().is_some() {
+            self.queue.push(line);
+        } else {
+            // The system gave us no thread. Not `eprint!`, which panics when stderr is closed.
+            let _ = std::io::stderr().lock().write_all(line.as_bytes());
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        let _ = flush();
+    }
+}
+
+fn unix_millis() -> u64 {
+    // A clock before 1970 is written as 1970: a log line is no place to fail.
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What stands for `count` lines that did not fit into the queue.
+fn dropped_line(count: u64) -> String {
+    let mut record = Record::builder();
+    let record = record.level(Level::Warn).target(OWN_TARGET);
+    line(unix_millis(), &record.args(format_args!("dropped_lines={count}")).build())
 }
 
 /// The panic hook: a panic is one error line like any other.
@@ -240,6 +294,8 @@ fn is_target(text: &str) -> bool {
 
 /// Our own records; their target is left out where it tells nothing.
 const OWN_TARGET: &str = "switchboard";
+/// How long the end of the process may wait for stderr.
+const FLUSH_MAX: Duration = Duration::from_millis(500);
 /// A panic's message is cut after so many characters: it may quote what a peer sent.
 const PANIC_SHOWN_MAX: usize = 1_000;
 
@@ -302,13 +358,19 @@ mod tests {
     #[test]
     fn a_record_is_one_line() {
         assert_eq!(
-            line_of(Level::Info, "switchboard::engine", "opened conn=3.1"),
-            "1970-01-01T00:00:00.000Z info opened conn=3.1\n"
+            line_of(Level::Info, "switchboard::engine", "opened conn=3"),
+            "1970-01-01T00:00:00.000Z info opened conn=3\n"
         );
         assert_eq!(
             line_of(Level::Warn, "switchboard", "a\nb\r\x1b[2J\u{2028}\u{85}\\n 你好"),
             "1970-01-01T00:00:00.000Z warn a\\nb\\r\\u{1b}[2J\\u{2028}\\u{85}\\n 你好\n"
         );
+    }
+
+    #[test]
+    fn dropped_lines_are_a_line() {
+        let line = dropped_line(12);
+        assert!(line.ends_with("Z warn dropped_lines=12\n"), "{line}");
     }
 
     #[test]

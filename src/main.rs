@@ -22,7 +22,8 @@ fn main() -> ExitCode {
 
 /// Starts the server that was asked for and stays until it ends.
 fn run(plan: &Plan) -> ExitCode {
-    logger::install(plan.log.clone());
+    // Flushes the log when it goes, after a panic too.
+    let _logger = logger::install(plan.log.clone());
     for warning in cli::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
         log::warn!("{warning}");
     }
@@ -89,7 +90,10 @@ fn measure(settings: &bench::Settings) -> ExitCode {
 }
 
 fn fail(error: &dyn Display) -> ExitCode {
-    print(Stream::Stderr, &format!("error: {error}\n"));
+    // It comes after the log, and not at all where nobody reads: the writer would wait for ever.
+    if logger::flush() {
+        print(Stream::Stderr, &format!("error: {error}\n"));
+    }
     ExitCode::FAILURE
 }
 

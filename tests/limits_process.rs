@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::client::{
     Client, Event, connect, fragment, frame, handshake, header, read_to_end, status,
 };
-use common::process::{Process, command, eventually};
+use common::process::{Process, command, eventually, logging};
 use switchboard::wire::Opcode;
 
 const MIB: usize = 1 << 20;
@@ -88,6 +88,25 @@ fn fill_to_the_limit(server: &Process) {
     server.expect_idle();
 }
 
+/// 32 newcomers at a time are told 503; of those beyond them a line is logged for the first, and
+/// then one per second.
+#[test]
+fn a_crowd_that_is_dropped_is_counted_and_no_flood_of_lines() {
+    let server = Process::echo(&["--max-connections", "1"]);
+    let mut inside = Client::connect(server.addr);
+    let crowd: Vec<TcpStream> = (0..232).map(|_| connect(server.addr)).collect();
+    let counts = || -> Vec<usize> {
+        let log = server.log();
+        let counts = log.split(" warn dropped connections=").skip(1);
+        counts.map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect()
+    };
+    eventually("all of them are counted", || counts().iter().sum::<usize>() == 200);
+    assert!(counts().len() <= 5, "{}", server.log());
+    inside.round_trip("inside");
+    drop(crowd);
+    server.expect_idle();
+}
+
 /// Knocks until there is a place.
 fn let_in(server: &Process) -> Client {
     let mut inside = None;
@@ -146,7 +165,7 @@ fn accept_without_descriptors_neither_spins_nor_dies() {
 
 #[test]
 fn head_timeout_ends_a_request_that_drips_and_one_that_never_begins() {
-    let server = Process::echo(&["--head-timeout", "200ms"]);
+    let server = Process::start(logging("debug", &["--head-timeout", "200ms"]));
     let before = server.descriptors();
     let mut silent = connect(server.addr);
     let mut dripping = connect(server.addr);
@@ -156,6 +175,14 @@ fn head_timeout_ends_a_request_that_drips_and_one_that_never_begins() {
     }
     assert!(read_to_end(&mut dripping).starts_with(b"HTTP/1.1 408 "), "what drips is told why");
     assert_eq!(read_to_end(&mut silent), b"");
+    let peer = |stream: &TcpStream| stream.local_addr().unwrap();
+    let refused = format!("peer={} status=408 reason=\"", peer(&dripping));
+    let debug = format!("peer={} reason=\"", peer(&silent));
+    for (level, begin, rest) in [("info", "refused", refused), ("debug", "silent", debug)] {
+        let begin = format!(" {level} {begin} conn=");
+        let is_wanted = |line: &str| line.contains(&begin) && line.contains(&rest);
+        eventually("it is logged", || server.log().lines().any(is_wanted));
+    }
     // Whoever is open is not concerned.
     let mut client = Client::connect(server.addr);
     thread::sleep(Duration::from_millis(500));

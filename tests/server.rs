@@ -6,13 +6,16 @@ mod common;
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::client::{
     Client, Event, WAIT, connect, frame, handshake, header, read_to_end, status, wait_for_bytes,
 };
-use common::process::{Process, command, eventually};
+use common::process::{Process, command, eventually, logging};
 use switchboard::wire::Opcode;
 
 const MIB: usize = 1 << 20;
@@ -302,6 +305,60 @@ fn a_second_signal_exits_now() {
     }
 }
 
+/// The greeting goes to a stdout that takes nothing: the event loop does not even begin.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_second_signal_exits_though_a_write_is_stuck() {
+    let (mut stuck, _unread) = UnixStream::pair().unwrap();
+    stuck.set_nonblocking(true).unwrap();
+    while stuck.write(&[0; 4096]).is_ok() {}
+    stuck.set_nonblocking(false).unwrap();
+    let mut command = command(&["echo"]);
+    command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(OwnedFd::from(stuck));
+    let mut child = command.spawn().unwrap();
+    let id = child.id();
+    drop(command);
+    // A mask in hexadecimal: bit 14 is signal 15. A TERM is caught, and none waits to be.
+    let has_term = |field: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap() & 1 << 14 != 0
+    };
+    let kill = || Command::new("sh").args(["-c", &format!("kill -TERM {id}")]).status();
+    eventually("TERM is caught", || has_term("SigCgt:"));
+    thread::sleep(Duration::from_millis(200));
+    kill().unwrap();
+    eventually("the first TERM is seen", || !has_term("ShdPnd:") && !has_term("SigPnd:"));
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(child.try_wait().unwrap(), None, "the first TERM waits for the loop");
+    kill().unwrap();
+    let mut status = None;
+    let until = Instant::now() + Duration::from_secs(10);
+    while status.is_none() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+        status = child.try_wait().unwrap();
+    }
+    let _ = child.kill();
+    assert_eq!(status.map(|status| status.code()), Some(Some(128 + 15)));
+}
+
+/// Whoever sends HUP means that a server should go on, with what it reads anew.
+#[test]
+fn a_hangup_is_logged_and_ends_nothing() {
+    let mut server = Process::start(logging("info", &[]));
+    let mut client = Client::connect(server.addr);
+    client.round_trip("hello");
+    for _ in 0..2 {
+        server.signal("HUP");
+        client.round_trip("still here");
+    }
+    eventually("it is logged", || server.log().contains(" info signal=1 ignored reason="));
+    server.signal("TERM");
+    client.expect_close(1001);
+    drop(client);
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+}
+
 #[test]
 fn while_it_stops_nobody_is_let_in() {
     let mut server = Process::echo(&["--close-timeout", "1h", "--shutdown-timeout", "1h"]);
@@ -335,6 +392,39 @@ fn plain_http_beside_websocket_is_answered_and_ended() {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     let answer = read_to_end(&mut stream);
     assert_eq!(status(&answer), Some(426), "{}", String::from_utf8_lossy(&answer));
+}
+
+// ---- the log -----------------------------------------------------------------------------------
+
+/// A supervisor that opens a pipe for stderr and forgets to read it must not stop the server.
+#[test]
+fn a_log_that_nobody_reads_disturbs_nobody() {
+    let mut server = Process::start_unread(logging("debug", &[]));
+    for _ in 0..1_000 {
+        drop(Client::connect(server.addr));
+    }
+    Client::connect(server.addr).round_trip("still here");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_is_read_late_says_what_was_dropped() {
+    let mut server = Process::start_unread(logging("debug", &[]));
+    // More than pipe and queue hold together: each of these logs a path of 200 bytes.
+    let target = format!("/{}", "x".repeat(199));
+    for _ in 0..3_000 {
+        assert!(Client::try_connect(server.addr, &target).is_ok());
+    }
+    server.read_log();
+    eventually("the dropped lines are counted", || server.log().contains(" dropped_lines="));
+    Client::connect(server.addr).round_trip("still here");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    eventually("the last line", || server.log().contains("info stopped"));
+    let log = server.log();
+    assert!(log.lines().all(|line| line.find("Z ") == Some(23)), "{log}");
+    assert_eq!(log.matches(" dropped_lines=").count(), 1, "{log}");
 }
 
 // ---- slow readers ------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use log::warn;
+use log::{debug, info, warn};
 
 use super::handler::{Cause, Counts, Delivery};
 use super::slot::{Slot, Stage};
@@ -536,12 +536,15 @@ impl Core {
     /// Who has begun a request is told that it came too late; who has said nothing, nothing.
     fn head_timeout(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
+        let (error, peer) = (HandshakeError::HeadTimeout, slot.peer);
         if slot.counts.bytes_in == 0 {
+            debug!("silent conn={id} peer={peer} reason=\"{error}\"");
             let cause = Cause::Timeout(Deadline::RequestHead);
             return self.drop_now(id, CloseCode::ABNORMAL, "", cause);
         }
+        info!("refused conn={id} peer={peer} status={} reason=\"{error}\"", error.status());
         let mut response = Vec::new();
-        Response::from(HandshakeError::HeadTimeout).write(&mut response, Body::Included);
+        Response::from(error).write(&mut response, Body::Included);
         slot.outbox.push(&response);
         self.drain(id);
     }

@@ -23,6 +23,8 @@
 pub mod client;
 mod machine;
 mod reactor;
+mod signals;
+mod tally;
 mod transport;
 
 use std::fmt;
@@ -34,11 +36,12 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use log::warn;
 use mio::net::TcpListener;
 use mio::{Poll, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use self::reactor::{Listener, Reactor, WAKER};
+use self::signals::SecondSignal;
 pub use self::transport::Io;
 use crate::config::Limits;
 use crate::engine::{Context, Engine, Handler};
@@ -97,14 +100,17 @@ impl<H: Handler> Server<H> {
     }
 
     /// Closes every connection with 1001 and returns from [`run`](Server::run) on SIGINT or
-    /// SIGTERM; a second one ends the process at once, with status 130 or 143.
+    /// SIGTERM; a second one ends the process at once, with status 130 or 143, whatever the event
+    /// loop is doing. SIGHUP, which would end the process, is logged and has no effect: there is
+    /// nothing to be read again.
     ///
     /// # Errors
     ///
     /// If the signals cannot be caught.
     pub fn with_signals(mut self) -> Result<Server<H>, ServerError> {
-        let signals = Signals::new([SIGINT, SIGTERM]).map_err(ServerError::Poll)?;
-        self.reactor.watch_signals(signals).map_err(ServerError::Poll)?;
+        let signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).map_err(ServerError::Poll)?;
+        let second = SecondSignal::watch().map_err(ServerError::Poll)?;
+        self.reactor.watch_signals(signals, second).map_err(ServerError::Poll)?;
         Ok(self)
     }
 

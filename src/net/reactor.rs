@@ -15,9 +15,12 @@ use log::{debug, info, warn};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
+use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use super::Call;
+use super::signals::SecondSignal;
+use super::tally::Tally;
 use super::transport::{Io, Transport};
 use crate::config::Limits;
 use crate::engine::{Action, Engine, Flow, Handler};
@@ -49,13 +52,15 @@ pub(super) struct Reactor<H: Handler> {
     listeners: Vec<Listener>,
     sockets: Vec<Option<Socket>>,
     calls: Receiver<Call<H>>,
-    signals: Option<Signals>,
+    signals: Option<(Signals, SecondSignal)>,
     /// The one read buffer.
     buffer: Vec<u8>,
     /// Connections to be read without waiting for an edge.
     ready: Vec<ConnId>,
     /// `accept` failed; not before this is it tried again.
     accept_after: Option<Millis>,
+    /// Newcomers for whom there was no place, not even for a 503.
+    turned_away: Tally,
     read_budget: usize,
     accept_budget: usize,
     started: Instant,
@@ -85,6 +90,7 @@ impl<H: Handler> Reactor<H> {
             buffer: vec![0; limits.read_buffer_bytes as usize],
             ready: Vec::new(),
             accept_after: None,
+            turned_away: Tally::new(),
             read_budget: limits.read_budget_bytes as usize,
             accept_budget: limits.accept_budget_max as usize,
             started: Instant::now(),
@@ -93,9 +99,9 @@ impl<H: Handler> Reactor<H> {
         })
     }
 
-    pub fn watch_signals(&mut self, mut signals: Signals) -> io::Result<()> {
+    pub fn watch_signals(&mut self, mut signals: Signals, second: SecondSignal) -> io::Result<()> {
         self.poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-        self.signals = Some(signals);
+        self.signals = Some((signals, second));
         Ok(())
     }
 
@@ -107,6 +113,7 @@ impl<H: Handler> Reactor<H> {
             self.engine.begin_tick(self.now());
             self.note_listeners(&events);
             self.accept();
+            self.report_turned_away(self.now());
             self.read(&events);
             self.run_calls();
             self.take_signals(&events);
@@ -117,6 +124,7 @@ impl<H: Handler> Reactor<H> {
             if let Some(stop_by) = self.stop_by
                 && (self.engine.connections() == 0 || self.now() >= stop_by)
             {
+                self.report_turned_away(Millis(u64::MAX));
                 info!("stopped connections_left={}", self.engine.connections());
                 // The handler is told of the end of every connection, even of these.
                 for socket in self.sockets.iter().flatten() {
@@ -140,7 +148,7 @@ impl<H: Handler> Reactor<H> {
             Some(Duration::ZERO)
         } else {
             let accept = self.accept_after.filter(|_| accepting);
-            let next = [self.engine.next_deadline(), self.stop_by, accept];
+            let next = [self.engine.next_deadline(), self.stop_by, accept, self.turned_away.due()];
             let next = next.into_iter().flatten().min();
             next.map(|at| Duration::from_millis(at.since(self.now())))
         };
@@ -194,7 +202,7 @@ impl<H: Handler> Reactor<H> {
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let Some(id) = self.engine.accept(peer) else {
-            warn!("dropped peer={peer} reason=\"too many connections, no place for a 503\"");
+            self.turned_away.add(peer);
             return;
         };
         match Transport::new(stream, self.poll.registry(), Token(id.index())) {
@@ -209,6 +217,15 @@ impl<H: Handler> Reactor<H> {
                 debug!("register_failed conn={id} error=\"{error}\"");
                 self.engine.reset(id);
             }
+        }
+    }
+
+    fn report_turned_away(&mut self, now: Millis) {
+        if let Some((connections, last_peer)) = self.turned_away.take(now) {
+            warn!(
+                "dropped connections={connections} last_peer={last_peer} \
+                 reason=\"too many connections, no place for a 503\""
+            );
         }
     }
 
@@ -332,11 +349,17 @@ impl<H: Handler> Reactor<H> {
         if !events.iter().any(|event| event.token() == SIGNALS) {
             return;
         }
-        let Some(signals) = &mut self.signals else { return };
+        let Some((signals, _)) = &mut self.signals else { return };
         let caught: Vec<i32> = signals.pending().collect();
         for signal in caught {
+            if signal == SIGHUP {
+                info!("signal={signal} ignored reason=\"there is nothing to reload\"");
+                continue;
+            }
+            // `SecondSignal` is quicker where a signal was the first; this is for a `Handle`.
             if self.stop_by.is_some() {
                 warn!("signal={signal} second=true exiting now");
+                log::logger().flush();
                 std::process::exit(128 + signal);
             }
             info!("signal={signal} stopping connections={}", self.engine.connections());

@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -21,6 +21,8 @@ pub struct Process {
     /// What the greeting says about the connection limit.
     pub connections_max: usize,
     log: Arc<Mutex<String>>,
+    /// Of a process whose log nobody reads: the other end must stay open.
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Process {
@@ -38,31 +40,34 @@ impl Process {
     }
 
     /// Waits for the greeting. The command must listen on one address.
-    pub fn start(mut command: Command) -> Process {
+    pub fn start(command: Command) -> Process {
+        let mut process = Process::start_unread(command);
+        process.read_log();
+        process
+    }
+
+    /// The same, but nobody reads what it logs until [`Process::read_log`].
+    pub fn start_unread(mut command: Command) -> Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary is built");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        let log = Arc::new(Mutex::new(String::new()));
-        let written = Arc::clone(&log);
-        thread::spawn(move || {
-            let mut line = String::new();
-            while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
-                written.lock().expect("no panic while locked").push_str(&line);
-                line.clear();
-            }
-        });
+        let stderr = child.stderr.take().map(BufReader::new);
+        let log = Arc::default();
         let (sender, greeting) = channel();
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
         });
-        let mut process =
-            Process { child, addr: ([0, 0, 0, 0], 0).into(), connections_max: 0, log };
+        let addr = ([0, 0, 0, 0], 0).into();
+        let mut process = Process { child, addr, connections_max: 0, log, stderr };
         while process.connections_max == 0 {
             let Ok(line) = greeting.recv_timeout(WAIT) else {
-                panic!("no greeting: {}", process.log());
+                // Ended, so that its log does.
+                let _ = process.child.kill();
+                let mut log = String::new();
+                let _ = process.stderr.take().map(|mut stderr| stderr.read_to_string(&mut log));
+                panic!("no greeting: {log}");
             };
             if let Some((_, addr)) = line.split_once(" listening on ws://") {
                 process.addr = addr.parse().expect("an address");
@@ -73,6 +78,19 @@ impl Process {
             }
         }
         process
+    }
+
+    /// Reads what it logs from now on, and what is in the pipe.
+    pub fn read_log(&mut self) {
+        let Some(mut stderr) = self.stderr.take() else { return };
+        let written = Arc::clone(&self.log);
+        thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).is_ok_and(|read| read > 0) {
+                written.lock().expect("no panic while locked").push_str(&line);
+                line.clear();
+            }
+        });
     }
 
     /// Sends a signal, by its name without `SIG`.
@@ -167,6 +185,13 @@ impl Drop for Process {
 pub fn command(args: &[&str]) -> Command {
     let mut command = clean(Command::new(BINARY));
     command.args(args).args(["--listen", "127.0.0.1:0", "--log", "warn"]);
+    command
+}
+
+/// An echo server that logs so much.
+pub fn logging(level: &str, args: &[&str]) -> Command {
+    let mut command = clean(Command::new(BINARY));
+    command.args(["echo", "--listen", "127.0.0.1:0", "--log", level]).args(args);
     command
 }
 

@@ -36,6 +36,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use clap::ArgMatches;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::config::{Broadcast, LIMITS, Limit, LimitError, Limits, Reach};
 use crate::logger::{BareTarget, Filter};
@@ -350,7 +351,14 @@ fn usage_error(text: &str) -> Exit {
     Exit { code: USAGE_ERROR, text, stream: Stream::Stderr }
 }
 
-fn from_clap(error: clap::Error) -> Exit {
+fn from_clap(mut error: clap::Error) -> Exit {
+    // It suggests whatever has letters in common, `--open` for `--nope`: no help but a guess.
+    if let (Some(ContextValue::String(given)), Some(ContextValue::String(suggested))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::SuggestedArg))
+        && !environment::is_near(given.trim_start_matches('-'), suggested.trim_start_matches('-'))
+    {
+        error.remove(ContextKind::SuggestedArg);
+    }
     let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
     // What clap prints on stdout was asked for; all else is a wrong command line.
     let code = if stream == Stream::Stdout { 0 } else { USAGE_ERROR };

@@ -126,6 +126,20 @@ fn a_rust_log_that_cannot_be_read_is_ignored_with_a_warning() {
 const NO_WARNINGS: [String; 0] = [];
 
 #[test]
+fn a_word_that_is_like_no_other_is_not_answered_with_a_guess() {
+    for line in ["--nope", "echo --nope", "--quiet"] {
+        let text = refused(line, &[]);
+        let word = line.split(' ').next_back().unwrap();
+        assert!(text.contains(&format!("unexpected argument '{word}' found")), "{text}");
+        assert!(!text.contains("similar"), "{text}");
+    }
+    for (line, wanted) in [("--opem", "--open"), ("echo --lsten 1", "--listen")] {
+        let wanted = format!("a similar argument exists: '{wanted}'");
+        assert!(refused(line, &[]).contains(&wanted), "{line}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_refused_with_its_name_and_what_is_allowed() {
     for Refusal(line, env, fragment) in REFUSED {
         let text = refused(line, env);

@@ -187,6 +187,11 @@ const REFUSED: &[Refusal] = &[
     // Addresses.
     Refusal("--listen :8080", NONE, "--listen ':8080': on which address?"),
     Refusal("--listen 127.0.0.1", NONE, "--listen '127.0.0.1': the port is missing"),
+    Refusal(
+        "echo --listen [::ffff:127.0.0.1]:0",
+        NONE,
+        "'[::ffff:127.0.0.1]:0': an IPv4 address written as IPv6: write 127.0.0.1:0",
+    ),
     Refusal("--listen example.org:80", NONE, "other names are not looked up"),
     Refusal("--listen 65536", NONE, "--listen '65536': a port is a number from 0"),
     Refusal(

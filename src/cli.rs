@@ -8,7 +8,7 @@
 //!
 //! For every setting a flag goes before its environment variable, and that before the default.
 //! What cannot be understood is refused, whether it was typed or inherited; an empty variable is
-//! not the same as none.
+//! not the same as none. Only `RUST_LOG`, which is not ours, is ignored then, with a warning.
 //!
 //! ```
 //! use switchboard::cli::{self, Mode, Task};
@@ -36,6 +36,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use clap::ArgMatches;
+use clap::error::{ContextKind, ContextValue};
 
 use crate::config::{Broadcast, LIMITS, Limit, LimitError, Limits, Reach};
 use crate::logger::{BareTarget, Filter};
@@ -66,6 +67,8 @@ pub struct Plan {
     pub broadcast: Broadcast,
     /// What is logged.
     pub log: Filter,
+    /// What was given and is ignored, in words for the log.
+    pub warnings: Vec<String>,
 }
 
 /// The two servers in the binary.
@@ -118,6 +121,7 @@ pub fn plan(
     };
     let input = Input { matches, env };
     let reach = input.reach()?;
+    let (log, warning) = input.log()?;
     Ok(Task::Serve(Box::new(Plan {
         mode,
         listen: input.listen(reach)?,
@@ -127,7 +131,8 @@ pub fn plan(
             Mode::Echo => Broadcast::default(),
             Mode::Serve => input.broadcast()?,
         },
-        log: input.log()?,
+        log,
+        warnings: warning.into_iter().collect(),
     })))
 }
 
@@ -301,17 +306,24 @@ impl Input<'_> {
         }
     }
 
-    fn log(&self) -> Result<Filter, Exit> {
+    /// The filter, and what is wrong with an `RUST_LOG` that would have made another.
+    fn log(&self) -> Result<(Filter, Option<String>), Exit> {
         if let Some(value) = self.one(&LOG)? {
             let filter = Filter::parse(&value.text, BareTarget::Refused);
-            return filter.map_err(|error| value.refuse(error));
+            return Ok((filter.map_err(|error| value.refuse(error))?, None));
         }
         let Some(value) = (self.env)(RUST_LOG).filter(|value| !value.is_empty()) else {
-            return Ok(Filter::default());
+            return Ok((Filter::default(), None));
         };
-        let value = given(Source::Environment(RUST_LOG), &value)?;
-        let filter = Filter::parse(&value.text, BareTarget::Everything);
-        filter.map_err(|error| value.refuse(format!("{error} (--log goes before it)")))
+        // Set for all programs of a machine, it may be written for another one: no mistake.
+        match Filter::parse(&value.to_string_lossy(), BareTarget::Everything) {
+            Ok(filter) => Ok((filter, None)),
+            Err(error) => {
+                let shown = shown(&value.to_string_lossy());
+                let warning = format!("{RUST_LOG} '{shown}' is ignored: {error}");
+                Ok((Filter::default(), Some(warning)))
+            }
+        }
     }
 }
 
@@ -324,10 +336,14 @@ fn given(source: Source, value: &OsString) -> Result<Given, Exit> {
 }
 
 fn refuse(source: Source, text: &str, why: impl fmt::Display) -> Exit {
-    // Escaped and cut: a value may be anything, the terminal is the user's.
+    usage_error(&format!("{source} '{}': {why}", shown(text)))
+}
+
+/// Escaped and cut: a value may be anything, the terminal is the user's.
+fn shown(text: &str) -> String {
     let shown: String = text.chars().take(SHOWN_MAX).flat_map(char::escape_debug).collect();
     let cut = if text.chars().nth(SHOWN_MAX).is_some() { "..." } else { "" };
-    usage_error(&format!("{source} '{shown}{cut}': {why}"))
+    shown + cut
 }
 
 fn usage_error(text: &str) -> Exit {
@@ -335,7 +351,14 @@ fn usage_error(text: &str) -> Exit {
     Exit { code: USAGE_ERROR, text, stream: Stream::Stderr }
 }
 
-fn from_clap(error: clap::Error) -> Exit {
+fn from_clap(mut error: clap::Error) -> Exit {
+    // It suggests whatever has letters in common, `--open` for `--nope`: no help but a guess.
+    if let (Some(ContextValue::String(given)), Some(ContextValue::String(suggested))) =
+        (error.get(ContextKind::InvalidArg), error.get(ContextKind::SuggestedArg))
+        && !environment::is_near(given.trim_start_matches('-'), suggested.trim_start_matches('-'))
+    {
+        error.remove(ContextKind::SuggestedArg);
+    }
     let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
     // What clap prints on stdout was asked for; all else is a wrong command line.
     let code = if stream == Stream::Stdout { 0 } else { USAGE_ERROR };

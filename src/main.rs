@@ -24,7 +24,8 @@ fn main() -> ExitCode {
 fn run(plan: &Plan) -> ExitCode {
     // Flushes the log when it goes, after a panic too.
     let _logger = logger::install(plan.log.clone());
-    for warning in cli::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+    let unknown = cli::unknown_variables(std::env::vars_os().map(|(name, _)| name));
+    for warning in plan.warnings.iter().chain(&unknown) {
         log::warn!("{warning}");
     }
     match plan.mode {

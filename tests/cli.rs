@@ -42,6 +42,7 @@ fn without_arguments_it_is_the_relay_on_loopback() {
         reach: Reach::Loopback,
         broadcast: Broadcast::Others,
         log: Filter::default(),
+        warnings: Vec::new(),
     };
     assert_eq!(planned("", &[]), wanted);
     assert_eq!(planned("serve", &[]), wanted);
@@ -104,6 +105,40 @@ fn the_log_filter_comes_from_three_places() {
     assert_eq!(planned("", &[("RUST_LOG", "")]).log, Filter::default());
 }
 
+/// It is set for all programs of a machine, and written for one that reads more than levels.
+#[test]
+fn a_rust_log_that_cannot_be_read_is_ignored_with_a_warning() {
+    for (value, wanted) in [
+        ("foo=bar", "RUST_LOG 'foo=bar' is ignored: not a level: off, error"),
+        ("a[b]=info", "RUST_LOG 'a[b]=info' is ignored: not a filter"),
+    ] {
+        for line in ["", "serve", "echo"] {
+            let plan = planned(line, &[("RUST_LOG", value)]);
+            assert_eq!((plan.log, plan.warnings.len()), (Filter::default(), 1), "{line}");
+            assert!(plan.warnings[0].starts_with(wanted), "{}", plan.warnings[0]);
+        }
+        // Not read, so not judged.
+        assert_eq!(planned("--log warn", &[("RUST_LOG", value)]).warnings, NO_WARNINGS);
+    }
+    assert_eq!(planned("", &[("RUST_LOG", "foo=info")]).warnings, NO_WARNINGS);
+}
+
+const NO_WARNINGS: [String; 0] = [];
+
+#[test]
+fn a_word_that_is_like_no_other_is_not_answered_with_a_guess() {
+    for line in ["--nope", "echo --nope", "--quiet"] {
+        let text = refused(line, &[]);
+        let word = line.split(' ').next_back().unwrap();
+        assert!(text.contains(&format!("unexpected argument '{word}' found")), "{text}");
+        assert!(!text.contains("similar"), "{text}");
+    }
+    for (line, wanted) in [("--opem", "--open"), ("echo --lsten 1", "--listen")] {
+        let wanted = format!("a similar argument exists: '{wanted}'");
+        assert!(refused(line, &[]).contains(&wanted), "{line}");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_refused_with_its_name_and_what_is_allowed() {
     for Refusal(line, env, fragment) in REFUSED {
@@ -148,10 +183,15 @@ const REFUSED: &[Refusal] = &[
     Refusal("--log debg", NONE, "--log 'debg': not a level: off, error, warn"),
     Refusal("--log a=b", NONE, "--log 'a=b': not a level"),
     Refusal("--log =debug", NONE, "--log '=debug': not a filter"),
-    Refusal("", &[("RUST_LOG", "a[b]=info")], "RUST_LOG 'a[b]=info': not a filter"),
+    Refusal("", &[("SWITCHBOARD_LOG", "a[b]=info")], "SWITCHBOARD_LOG 'a[b]=info': not a filter"),
     // Addresses.
     Refusal("--listen :8080", NONE, "--listen ':8080': on which address?"),
     Refusal("--listen 127.0.0.1", NONE, "--listen '127.0.0.1': the port is missing"),
+    Refusal(
+        "echo --listen [::ffff:127.0.0.1]:0",
+        NONE,
+        "'[::ffff:127.0.0.1]:0': an IPv4 address written as IPv6: write 127.0.0.1:0",
+    ),
     Refusal("--listen example.org:80", NONE, "other names are not looked up"),
     Refusal("--listen 65536", NONE, "--listen '65536': a port is a number from 0"),
     Refusal(
@@ -368,7 +408,8 @@ fn process_address_in_use_exits_1() {
 #[test]
 fn process_start_prints_the_real_port_and_warns_on_stderr() {
     let mut command = switchboard(&["serve", "--listen", "127.0.0.1:0"]);
-    command.env("SWITCHBOARD_MAX_MESAGE", "1k").stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.env("SWITCHBOARD_MAX_MESAGE", "1k").env("RUST_LOG", "foo=bar");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let stdout = BufReader::new(running.0.stdout.take().unwrap());
     let lines: Vec<String> = stdout.lines().take(3).map(Result::unwrap).collect();
@@ -384,6 +425,7 @@ fn process_start_prints_the_real_port_and_warns_on_stderr() {
     }
     assert!(seen.contains(" warn environment variable SWITCHBOARD_MAX_MESAGE"), "{seen}");
     assert!(seen.contains("is it SWITCHBOARD_MAX_MESSAGE?"), "{seen}");
+    assert!(seen.contains(" warn RUST_LOG 'foo=bar' is ignored: not a level"), "{seen}");
     drop(running);
     stderr.read_to_string(&mut seen).unwrap();
     assert!(!seen.contains("panicked"), "{seen}");

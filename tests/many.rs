@@ -21,7 +21,11 @@ fn ten_thousand_connections_open_at_once_and_none_is_disturbed() {
     let own = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(OWN_DESCRIPTORS);
     let count = WANTED.min(own).min(server.connections_max);
     if count < WANTED {
-        println!("{count} connections instead of {WANTED}: {descriptors} descriptors are allowed");
+        let why = format!("{count} connections of {WANTED}: {descriptors} descriptors are allowed");
+        println!("{why}");
+        // A machine that is there to show ten thousand has to show them.
+        let is_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(!is_ci || count >= CI_MIN, "{why}, and CI=true asks for {CI_MIN} at least");
     }
 
     let mut clients = Vec::with_capacity(count);
@@ -85,6 +89,9 @@ fn assert_silent(number: usize, stream: &TcpStream) {
 }
 
 const WANTED: usize = 10_000;
+
+/// With `CI=true`, fewer are a failure; elsewhere the machine's limit is no fault of the server.
+const CI_MIN: usize = 9_000;
 
 /// What this process needs besides.
 const OWN_DESCRIPTORS: usize = 64;

@@ -34,8 +34,13 @@ fn nearest(name: &str) -> Option<&'static str> {
         return None;
     }
     let scored = known().map(|known| (edits(rest, &known[PREFIX.len()..]), known));
-    let (edits, known) = scored.min()?;
-    (edits <= 1 + rest.len() / 5).then_some(known)
+    let (_, known) = scored.min()?;
+    is_near(rest, &known[PREFIX.len()..]).then_some(known)
+}
+
+/// Whether one text may be a misspelling of the other: few edits for its length.
+pub(super) fn is_near(from: &str, to: &str) -> bool {
+    from.len() <= SHOWN_MAX && edits(from, to) <= 1 + from.len() / 5
 }
 
 /// How many bytes have to be inserted, removed or replaced to make one text of the other

@@ -13,7 +13,7 @@
 //! somewhere else than its operator thinks is reachable by somebody else than he thinks.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 /// Where both subcommands listen unless told otherwise.
 pub(super) const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -23,6 +23,8 @@ pub(super) const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCA
 pub(super) enum ListenError {
     /// A port alone, after a colon or an asterisk: some read it as this machine, some as all.
     Ambiguous,
+    /// An IPv4 address in IPv6's clothes, `::ffff:127.0.0.1`: an IPv6 listener takes IPv6 only.
+    Mapped(SocketAddrV4),
     /// An address alone.
     NoPort,
     /// A number that is no port.
@@ -33,7 +35,10 @@ pub(super) enum ListenError {
 
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        let text = match self {
+            ListenError::Mapped(plain) => {
+                return write!(f, "an IPv4 address written as IPv6: write {plain}");
+            }
             ListenError::Ambiguous => {
                 "on which address? 127.0.0.1 and [::1] are this machine, 0.0.0.0 and [::] are \
                  every interface"
@@ -44,14 +49,20 @@ impl fmt::Display for ListenError {
                 "not an address and a port such as 127.0.0.1:8080, [::1]:8080, localhost:8080 or \
                  8080 (other names are not looked up)"
             }
-        })
+        };
+        f.write_str(text)
     }
 }
 
 /// Reads one address.
 pub(super) fn parse(text: &str) -> Result<SocketAddr, ListenError> {
-    if let Ok(address) = text.parse() {
-        return Ok(address);
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return match address.ip().to_canonical() {
+            IpAddr::V4(ip) if address.is_ipv6() => {
+                Err(ListenError::Mapped(SocketAddrV4::new(ip, address.port())))
+            }
+            _ => Ok(address),
+        };
     }
     if text.parse::<IpAddr>().is_ok() || text.eq_ignore_ascii_case("localhost") {
         return Err(ListenError::NoPort);
@@ -70,9 +81,9 @@ pub(super) fn parse(text: &str) -> Result<SocketAddr, ListenError> {
     }
 }
 
-/// Whether only this machine reaches the address (`::ffff:127.0.0.1` is 127.0.0.1).
+/// Whether only this machine reaches the address.
 pub(super) fn is_loopback(address: &SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
+    address.ip().is_loopback()
 }
 
 /// The address to open on this machine for one that is listened on: `0.0.0.0` listens, but
@@ -112,6 +123,7 @@ mod tests {
         let cases = [
             (":8080", ListenError::Ambiguous),
             ("*:8080", ListenError::Ambiguous),
+            ("[::ffff:10.0.0.1]:80", ListenError::Mapped("10.0.0.1:80".parse().unwrap())),
             ("127.0.0.1", ListenError::NoPort),
             ("::1", ListenError::NoPort),
             ("localhost", ListenError::NoPort),
@@ -135,10 +147,10 @@ mod tests {
 
     #[test]
     fn loopback_is_told_from_the_rest() {
-        for text in ["127.0.0.1:1", "127.8.9.10:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        for text in ["127.0.0.1:1", "127.8.9.10:1", "[::1]:1"] {
             assert!(is_loopback(&parse(text).unwrap()), "{text}");
         }
-        for text in ["0.0.0.0:1", "[::]:1", "192.168.0.1:1", "[::ffff:192.168.0.1]:1"] {
+        for text in ["0.0.0.0:1", "[::]:1", "192.168.0.1:1"] {
             assert!(!is_loopback(&parse(text).unwrap()), "{text}");
         }
         assert_eq!(reachable(parse("0.0.0.0:7").unwrap()), parse("127.0.0.1:7").unwrap());

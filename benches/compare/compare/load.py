@@ -50,7 +50,8 @@ def run_once(server, running, arguments, setting):
         return None
     if not report["ok"]:
         faults = {key: report[key] for key in FAULTS if report[key]}
-        note(f"{server.name}: faults {faults}")
+        note(f"{server.name}: does not count, as it lost or changed messages: {faults}")
+        return None
     # Long, and of no use in a table.
     report.pop("timeline", None)
     return report

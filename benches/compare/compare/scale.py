@@ -11,11 +11,13 @@ from .servers import NotStarted, Running, note
 
 # Pairs, and so twice as many connections.
 PAIRS = (50, 500, 5_000)
-# Users beside the ten that write to each other.
+# All who are online, as far as descriptors allow.
 USERS_MAX = 100_000
 GROUPS = 10_000
 ARRIVALS = (1_000, 10_000)
 
+TEN = 10
+BETWEEN_TEN = ("--mode", "direct", "--size", "64", "--connections", "5", "--pipeline", "16")
 IN_A_GROUP = (
     "--mode", "fanout", "--connections", "10", "--pipeline", "4", "--size", "64",
     "--hello", '{"type":"join","group":"measured"}',
@@ -82,41 +84,30 @@ def connections(ours, raw, setting):
 
 def users(ours, setting):
     """Direct messages between ten users, alone and among many others who are online."""
-    arguments = ["--mode", "direct", "--size", "64", "--connections", "5", "--pipeline", "16"]
-    others = machine.connections_possible(USERS_MAX) - 2 * len("0123456789")
-    for count, value in among(ours, arguments, others, AS_USER, setting):
-        yield {"part": "users", "server": "switchboard", "what": count + 10, "direct": value}
+    for others in (0, machine.connections_possible(USERS_MAX) - TEN):
+        value = among(ours, BETWEEN_TEN, others, AS_USER, setting)
+        yield {"part": "users", "server": "switchboard", "what": others + TEN, "direct": value}
 
 
 def groups(ours, setting):
     """Messages to a group of eleven, while others are in no group or each in one of its own."""
-    others = machine.connections_possible(GROUPS + 100) - 100
-    for own, joined in (((), 0), (JOIN_OWN, others)):
-        with started(ours, "relay", setting) as running:
-            with_others = load.holding(ours, running, others, setting, [*AS_USER, *own])
-            if with_others is None:
-                note("groups: the other connections did not open")
-                return
-            with with_others:
-                wanted = [*IN_A_GROUP, *load.timed(setting)]
-                value = rate_of(load.run(ours, running, wanted, setting))
+    others = machine.connections_possible(GROUPS - 1)
+    for joined, own in ((0, ()), (others, JOIN_OWN)):
+        value = among(ours, IN_A_GROUP, others, [*AS_USER, *own], setting)
         yield {"part": "groups", "server": "switchboard", "what": joined + 1, "deliveries": value}
 
 
 def among(ours, arguments, others, how, setting):
-    """The same load without and with many other connections."""
-    for count in (0, others):
-        with started(ours, "relay", setting) as running:
-            background = load.holding(ours, running, count, setting, how) if count else None
-            if count and background is None:
-                note("users: the other connections did not open")
-                return
-            try:
-                wanted = [*arguments, *load.timed(setting)]
-                yield count, rate_of(load.run(ours, running, wanted, setting))
-            finally:
-                if background:
-                    background.stop()
+    """What a load costs while so many other connections are open; `how` is how they register."""
+    wanted = [*arguments, *load.timed(setting)]
+    with started(ours, "relay", setting) as running:
+        if not others:
+            return rate_of(load.run(ours, running, wanted, setting))
+        background = load.holding(ours, running, others, setting, how)
+        if background is None:
+            raise NotStarted(f"{others} other connections did not open")
+        with background:
+            return rate_of(load.run(ours, running, wanted, setting))
 
 
 def arrivals(server, setting):

@@ -59,9 +59,12 @@ class Running:
         self.port = free_port()
         argv = [word.replace("{port}", str(self.port)) for word in command] + list(more)
         quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(
-            argv, stdin=quiet, stdout=quiet, stderr=quiet, preexec_fn=prepare_child
-        )
+        try:
+            self.process = subprocess.Popen(
+                argv, stdin=quiet, stdout=quiet, stderr=quiet, preexec_fn=prepare_child
+            )
+        except OSError as error:
+            raise NotStarted(f"{server.name}: {error}") from error
         self.pid = self.process.pid
         self.url = f"ws://127.0.0.1:{self.port}{path}"
         try:
@@ -122,19 +125,17 @@ def parse_peer(text):
 
 def prepare(only, given):
     """Builds what is wanted, and returns what can be measured, the raw echo first."""
-    wanted = set(only or NAMES + [name for name, _ in given])
+    wanted = set(only or NAMES) | {name for name, _ in given}
     # The load generator is in it, so it is always needed.
     cargo(["--manifest-path", ROOT / "Cargo.toml", "--bin", "switchboard"], TARGET)
-    packages = ["rawecho"] if "raw" in wanted else []
-    packages += [f"peer-{crate}" for crate in CRATES if crate in wanted]
-    if packages:
-        selected = [word for package in packages for word in ("--package", package)]
-        # One that does not build shall not keep the others from it.
-        cargo(["--manifest-path", HERE / "Cargo.toml", "--keep-going", *selected], PEERS)
+    if wanted & {"raw", *CRATES}:
+        # All of them, as features of what they share depend on who is built together; one that does
+        # not build shall not keep the others from it.
+        cargo(["--manifest-path", HERE / "Cargo.toml", "--workspace", "--keep-going"], PEERS)
     found = [server for server in native(wanted) if pathlib.Path(program(server)).exists()]
     if wanted & {"bun", "node"}:
         found += scripted(wanted)
-    found += [same_everywhere(name, "given", words) for name, words in given if name in wanted]
+    found += [same_everywhere(name, "given", words) for name, words in given]
     absent = wanted - {server.name for server in found}
     if absent:
         note(f"not there: {', '.join(sorted(absent))}")

@@ -126,7 +126,8 @@ def scale(samples):
         for what in unique(of(part, "server", name), "what"):
             same = of(of(part, "server", name), "what", what)
             times = [f"{median(same, key):.1f}" for key in ("open_us", "drop_us")]
-            rows.append([name, grouped(what), *times, f"{median(same, 'all_gone_s'):.2f}"])
+            gone = f"{median(same, 'all_gone_s'):.2f}"
+            rows.append([name, grouped(what), *times, gone])
     head = ["server", "connections", "to open", "to drop", "all gone after, s"]
     text += table(head, rows)
     return text + fairness(samples)

@@ -20,7 +20,8 @@ Bun.serve({
   port: Number(process.argv[2]),
   fetch(request, server) {
     const url = new URL(request.url);
-    const data = { path: handlers[url.pathname] ?? handlers["/"], user: url.searchParams.get("user") };
+    const path = handlers[url.pathname] ?? handlers["/"];
+    const data = { path, user: url.searchParams.get("user") };
     if (!server.upgrade(request, { data })) return new Response("not a WebSocket", { status: 426 });
   },
   websocket: {

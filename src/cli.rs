@@ -358,6 +358,7 @@ fn from_clap(mut error: clap::Error) -> Exit {
         && !environment::is_near(given.trim_start_matches('-'), suggested.trim_start_matches('-'))
     {
         error.remove(ContextKind::SuggestedArg);
+        error.remove(ContextKind::Usage); // made of the suggestion
     }
     let stream = if error.use_stderr() { Stream::Stderr } else { Stream::Stdout };
     // What clap prints on stdout was asked for; all else is a wrong command line.

@@ -138,11 +138,14 @@ impl Outbox {
         queue.chunks.push_back(Chunk::Shared(frame.clone()));
     }
 
-    /// Appends `part` by reference if it is at least [`SHARE_MIN_BYTES`] long and lies in
-    /// `payload`, else by copying.
+    /// Appends `part` by reference if it lies in `payload` and is at least [`SHARE_MIN_BYTES`] long
+    /// and a quarter of that buffer, else by copying: what is queued keeps the whole buffer alive,
+    /// and a peer must not be able to make much of it wait behind little.
     pub fn push_part(&mut self, part: &[u8], payload: Option<&Payload>) {
         let place = match payload {
-            Some(payload) if part.len() >= SHARE_MIN_BYTES => payload.place(part),
+            Some(payload) if part.len() >= SHARE_MIN_BYTES.max(payload.0.capacity() / 4) => {
+                payload.place(part)
+            }
             _ => None,
         };
         let (Some(payload), Some(place)) = (payload, place) else { return self.push(part) };
@@ -274,7 +277,7 @@ impl Pool {
     pub fn take_buffer(&mut self, len: usize) -> Vec<u8> {
         let len = len.max(CHUNK_MAX_BYTES);
         // Neither too small nor so large that somebody else will miss it.
-        let fits = len..=len.saturating_mul(4);
+        let fits = len..=len.saturating_mul(2);
         let found = self.buffers.iter().rposition(|buffer| fits.contains(&buffer.capacity()));
         match found.map(|place| self.buffers.remove(place)) {
             Some(buffer) => {
@@ -560,6 +563,23 @@ mod tests {
             assert_eq!(pool.bytes, counted);
             assert!(pool.bytes <= 10_000, "{} bytes kept", pool.bytes);
         }
+    }
+
+    #[test]
+    fn a_received_message_is_passed_on_by_reference_and_a_small_part_of_it_is_not() {
+        let payload = Payload::new(vec![7; 1 << 20]);
+        let mut outbox = Outbox::new();
+        for (len, references) in [(1 << 20, 2), (1 << 18, 3), ((1 << 18) - 1, 3), (5_000, 3)] {
+            outbox.push_part(&payload.as_bytes()[..len], Some(&payload));
+            assert_eq!(Rc::strong_count(&payload.0), references, "{len} bytes");
+        }
+        // Equal bytes elsewhere are not the same bytes.
+        outbox.push_part(&vec![7; 1 << 20], Some(&payload));
+        assert_eq!(Rc::strong_count(&payload.0), 3);
+        let all = drain(&mut outbox, 100_000);
+        assert_eq!(all.len(), (2 << 20) + (2 << 18) - 1 + 5_000);
+        assert!(all.iter().all(|byte| *byte == 7));
+        assert_eq!(Rc::strong_count(&payload.0), 1);
     }
 
     #[test]

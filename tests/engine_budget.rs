@@ -110,3 +110,23 @@ fn many_floods_in_one_tick_share_what_a_tick_may_do() {
     // Sixteen use up their budget of ten messages each; everybody else has one turn.
     assert_eq!(engine.handler().said.len(), 16 * 10 + 84);
 }
+
+#[test]
+fn a_large_message_of_a_congested_connection_is_held_like_any_other() {
+    let mut limits = Limits::relay();
+    limits.outbox_high_bytes = 10_000;
+    limits.outbox_low_bytes = 1_000;
+    let mut engine = Engine::new(limits, Shout::default());
+    engine.begin_tick(Millis(0));
+    let (slow, other) = (open(&mut engine), open(&mut engine));
+
+    // A text of 100,000 bytes, the key 0, of which the first byte is here.
+    let mut begun = b"\x81\xff\0\0\0\0\0\x01\x86\xa0\0\0\0\0x".to_vec();
+    assert_eq!(engine.receive(slow, &mut begun), Flow::Read);
+    assert!(engine.space(slow).is_some(), "the rest is read to where it belongs");
+    let _ = engine.receive(other, &mut texts(0..5_000));
+    assert!(engine.output(slow).unwrap().len() >= 10_000);
+    assert!(engine.space(slow).is_none());
+    assert_eq!(engine.receive(slow, &mut vec![b'x'; 99_999]), Flow::Paused);
+    assert!(engine.handler().said.iter().all(|(from, _)| *from == other), "not delivered yet");
+}

@@ -138,7 +138,13 @@ impl<H: Handler> Engine<H> {
     /// Step 2: where the payload of a large message belongs that is to be read next, if that is
     /// what comes next; then [`filled`](Engine::filled). Saves the copy out of the read buffer.
     pub fn space(&mut self, id: ConnId) -> Option<&mut [u8]> {
+        let high = self.core.limits.outbox_high_bytes;
         let slot = self.core.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open)?;
+        // Its message would be complete before anybody asked whether its answers can be queued:
+        // what is read the other way is held.
+        if slot.is_congested(high) {
+            return None;
+        }
         slot.connection.space(&self.core.endpoint)
     }
 

@@ -316,8 +316,8 @@ fn rfc6455_5_4_failing_and_closing_forget_an_unfinished_message() {
 /// has cut, 24 are a frame whose payload it has cut.
 #[cfg(target_pointer_width = "64")]
 #[test]
-fn an_idle_connection_is_56_bytes() {
-    assert_eq!(size_of::<Connection>(), 56);
+fn an_idle_connection_is_24_bytes() {
+    assert_eq!(size_of::<Connection>(), 24);
 }
 
 // Zero copy: a message that lies whole in one read is not moved.

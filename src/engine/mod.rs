@@ -31,6 +31,7 @@
 mod context;
 mod core;
 mod handler;
+mod peer;
 mod slot;
 
 use std::net::SocketAddr;
@@ -40,14 +41,15 @@ use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{BUSY_PER_TICK, Core, Timer};
+use self::core::{BUSY_PER_TICK, Core};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
+use self::peer::Peer;
 use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
 use crate::outbox::{Outbox, Payload};
 use crate::protocol::{Assembled, Input, Message, NEVER, Step, borrow};
-use crate::timer::Millis;
+use crate::timer::{Millis, Tick};
 use crate::wire::{
     Accepted, Body, CloseCode, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade,
     is_upgrade,
@@ -101,7 +103,9 @@ impl<H: Handler> Engine<H> {
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
-        self.core.now = now.max(self.core.now);
+        let now = now.max(self.core.now);
+        self.core.now = now;
+        self.core.tick = Tick::of(now);
         let budget = self.core.limits.send_budget_max.saturating_mul(BUSY_PER_TICK);
         self.core.sends_until = self.core.sends + budget;
     }
@@ -116,7 +120,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 2: bytes were read. They are unmasked in place.
     pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) -> Flow {
-        let now = self.core.now;
+        let now = self.core.tick;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += bytes.len() as u64;
@@ -150,7 +154,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 2: `len` bytes were read into the [`space`](Engine::space).
     pub fn filled(&mut self, id: ConnId, len: usize) -> Flow {
-        let now = self.core.now;
+        let now = self.core.tick;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += len as u64;
@@ -214,15 +218,15 @@ impl<H: Handler> Engine<H> {
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
         self.core.trim();
-        let mut due = Vec::new();
-        self.core.wheel.turn(self.core.now, &mut due);
-        for timer in due {
-            match timer {
-                Timer::Connection(id) => self.core.expire(id),
-                Timer::Handler(key) => {
-                    self.callback(None, |handler, cx| handler.on_timer(cx, key));
-                }
-            }
+        let now = Tick::reached(self.core.now);
+        let (mut connections, mut keys) = (Vec::new(), Vec::new());
+        self.core.wheel.turn(now, &mut connections);
+        for id in connections {
+            self.core.expire(id);
+        }
+        self.core.timers.turn(now, &mut keys);
+        for key in keys {
+            self.callback(None, |handler, cx| handler.on_timer(cx, key));
         }
     }
 
@@ -345,7 +349,7 @@ impl<H: Handler> Engine<H> {
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);
         }
-        let peer = slot.peer;
+        let peer = slot.peer.addr();
         let upgrade = match is_upgrade(&head).then(|| Upgrade::check(&head)).transpose() {
             Ok(upgrade) => upgrade,
             Err(error) => return self.refuse(id, error),
@@ -555,7 +559,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-fn log_closed(id: ConnId, user: Option<&str>, peer: SocketAddr, closed: &Closed) {
+fn log_closed(id: ConnId, user: Option<&str>, peer: Peer, closed: &Closed) {
     let Counts { messages_in, messages_out, bytes_in, bytes_out } = closed.counts;
     info!(
         "closed conn={id} peer={peer} user={} code={} reason={} cause={} duration_ms={} \

@@ -35,8 +35,12 @@ pub(super) struct Core {
     pub endpoint: Endpoint,
     pub slots: Slots<Slot>,
     pub now: Millis,
-    /// The same, as [`Clocks`] keep it.
+    /// The same, as [`Clocks`] keep it: rounded up.
     pub tick: Tick,
+    /// The latest tick that has come: rounded down.
+    pub reached: Tick,
+    /// Up to where the wheels were turned.
+    pub turned: Tick,
     /// The connections' deadlines.
     pub wheel: Wheel<ConnId>,
     /// The handler's timers, apart so that an entry for a connection stays small.
@@ -96,6 +100,8 @@ impl Core {
             slots: Slots::new(),
             now: Millis(0),
             tick: Tick::of(Millis(0)),
+            reached: Tick::reached(Millis(0)),
+            turned: NEVER,
             wheel: Wheel::new(),
             timers: Wheel::new(),
             dirty: VecDeque::new(),
@@ -471,7 +477,7 @@ impl Core {
     /// is gone a few seconds later, and a steady load finds the most of it again.
     pub fn trim(&mut self) {
         let mut pool = self.endpoint.pool();
-        if self.trim_at <= Tick::reached(self.now) {
+        if self.trim_at <= self.reached {
             let half = pool.buffer_bytes() / 2;
             pool.trim(half.max(POOL_IDLE_BYTES));
             self.trim_at = NEVER;
@@ -502,7 +508,7 @@ impl Core {
 
     /// The wheel woke us for this connection: acts if its deadline has passed, else goes in again.
     pub fn expire(&mut self, id: ConnId) {
-        let now = Tick::reached(self.now);
+        let now = self.reached;
         let Some(slot) = self.slots.get_mut(id) else { return };
         if slot.wheel_at > now {
             return; // a later entry took over

@@ -103,9 +103,11 @@ impl<H: Handler> Engine<H> {
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
-        let now = now.max(self.core.now);
-        self.core.now = now;
-        self.core.tick = Tick::of(now);
+        if now > self.core.now {
+            self.core.now = now;
+            self.core.tick = Tick::of(now);
+            self.core.reached = Tick::reached(now);
+        }
         let budget = self.core.limits.send_budget_max.saturating_mul(BUSY_PER_TICK);
         self.core.sends_until = self.core.sends + budget;
     }
@@ -218,7 +220,14 @@ impl<H: Handler> Engine<H> {
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
         self.core.trim();
-        let now = Tick::reached(self.core.now);
+        if self.core.turned != self.core.reached {
+            self.turn_wheels();
+        }
+    }
+
+    fn turn_wheels(&mut self) {
+        let now = self.core.reached;
+        self.core.turned = now;
         let (mut connections, mut keys) = (Vec::new(), Vec::new());
         self.core.wheel.turn(now, &mut connections);
         for id in connections {

@@ -473,16 +473,15 @@ impl Core {
         }
     }
 
-    /// Gives half of the spare buffers back each second that there are many: what a burst needed
-    /// is gone a few seconds later, and a steady load finds the most of it again.
+    /// Gives half of what the pool owns back each second that it is much: what a burst needed is
+    /// gone a few seconds later, and a steady load finds the most of it again.
     pub fn trim(&mut self) {
         let mut pool = self.endpoint.pool();
         if self.trim_at <= self.reached {
-            let half = pool.buffer_bytes() / 2;
-            pool.trim(half.max(POOL_IDLE_BYTES));
+            pool.trim(POOL_IDLE_BYTES);
             self.trim_at = NEVER;
         }
-        if self.trim_at == NEVER && pool.buffer_bytes() > POOL_IDLE_BYTES {
+        if self.trim_at == NEVER && pool.bytes() > POOL_IDLE_BYTES {
             self.trim_at = self.tick.after(TRIM_INTERVAL_MS);
         }
     }

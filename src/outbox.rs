@@ -296,19 +296,19 @@ impl Pool {
         }
     }
 
-    /// Gives half of what it owns back, of the queues and of the buffers, or all of it if that
-    /// leaves no more than `idle_bytes`: the last little one may be what keeps the allocator from
-    /// giving back what lies below it.
+    /// Gives half of the buffers back, then of the queues, or all if no more than `idle_bytes` stay.
     pub fn trim(&mut self, idle_bytes: usize) {
         if self.bytes / 2 <= idle_bytes {
-            *self = Pool::new(self.max_bytes);
-            return;
+            return *self = Pool::new(self.max_bytes);
         }
-        // Those that were used the longest time ago.
-        let queues = self.queues.drain(..self.queues.len().div_ceil(2));
-        self.bytes -= queues.map(|queue| queue.footprint()).sum::<usize>();
-        let buffers = self.buffers.drain(..self.buffers.len().div_ceil(2));
-        self.bytes -= buffers.map(|buffer| buffer.capacity()).sum::<usize>();
+        // The longest unused; queues last: allocated anew, they would pin the buffers below.
+        self.bytes -= if self.buffers.iter().map(Vec::capacity).sum::<usize>() > idle_bytes {
+            let half = self.buffers.drain(..self.buffers.len().div_ceil(2));
+            half.map(|buffer| buffer.capacity()).sum::<usize>()
+        } else {
+            let half = self.queues.drain(..self.queues.len().div_ceil(2));
+            half.map(|queue| queue.footprint()).sum::<usize>()
+        };
     }
 
     #[inline]

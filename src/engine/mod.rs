@@ -176,10 +176,8 @@ impl<H: Handler> Engine<H> {
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         slot.paused = false;
-        let held = slot.cold.as_mut().map(|cold| std::mem::take(&mut cold.held));
-        if let Some(mut held) = held.filter(|held| !held.is_empty())
-            && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
-        {
+        let mut held = slot.take_held();
+        if !held.is_empty() && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none() {
             self.fail(id);
         }
         self.flow(id)

@@ -73,6 +73,16 @@ impl Slot {
         self.cold.get_or_insert_default()
     }
 
+    /// Takes out the input that was held, and with it the box, if nothing else is in it.
+    pub fn take_held(&mut self) -> Vec<u8> {
+        let Some(cold) = &mut self.cold else { return Vec::new() };
+        let held = std::mem::take(&mut cold.held);
+        if self.stage == Stage::Open && cold.closed.is_none() {
+            self.cold = None;
+        }
+        held
+    }
+
     /// The first reason counts: what follows from it is no reason.
     pub fn note_closed(&mut self, code: CloseCode, reason: Cow<'static, str>, cause: Cause) {
         let cold = self.cold();

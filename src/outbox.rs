@@ -296,7 +296,7 @@ impl Pool {
         }
     }
 
-    /// Gives half of the buffers back, then of the queues, or all if no more than `idle_bytes` stay.
+    /// Gives half of the buffers back, then of the queues, or all if at most `idle_bytes` stay.
     pub fn trim(&mut self, idle_bytes: usize) {
         if self.bytes / 2 <= idle_bytes {
             return *self = Pool::new(self.max_bytes);

@@ -255,8 +255,6 @@ pub struct Pool {
     buffers: Vec<Vec<u8>>,
     /// What all of them own. Invariant: at most `max_bytes`.
     bytes: usize,
-    /// The buffers' part of them.
-    buffer_bytes: usize,
     max_bytes: usize,
 }
 
@@ -264,12 +262,12 @@ impl Pool {
     /// A pool whose idle queues own at most `max_bytes` together, so that it keeps many small ones
     /// or a few large ones, of at most [`SMALL_MAX_BYTES`] each.
     pub fn new(max_bytes: usize) -> Pool {
-        Pool { queues: Vec::new(), buffers: Vec::new(), bytes: 0, buffer_bytes: 0, max_bytes }
+        Pool { queues: Vec::new(), buffers: Vec::new(), bytes: 0, max_bytes }
     }
 
-    /// Bytes of the buffers that the pool owns.
-    pub fn buffer_bytes(&self) -> usize {
-        self.buffer_bytes
+    /// Bytes that the pool owns.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// A buffer with room for `len` bytes, and for [`CHUNK_MAX_BYTES`] at least. What is in it is
@@ -282,7 +280,6 @@ impl Pool {
         match found.map(|place| self.buffers.remove(place)) {
             Some(buffer) => {
                 self.bytes -= buffer.capacity();
-                self.buffer_bytes -= buffer.capacity();
                 buffer
             }
             None => Vec::with_capacity(len),
@@ -295,19 +292,23 @@ impl Pool {
         let capacity = buffer.capacity();
         if capacity >= CHUNK_MAX_BYTES && capacity <= self.max_bytes - self.bytes {
             self.bytes += capacity;
-            self.buffer_bytes += capacity;
             self.buffers.push(buffer);
         }
     }
 
-    /// Gives memory back until no more than `max_bytes` are kept in buffers.
-    pub fn trim(&mut self, max_bytes: usize) {
-        while self.buffer_bytes > max_bytes && !self.buffers.is_empty() {
-            // The one that was used the longest time ago.
-            let capacity = self.buffers.remove(0).capacity();
-            self.buffer_bytes -= capacity;
-            self.bytes -= capacity;
+    /// Gives half of the buffers back, then of the queues, or all if at most `idle_bytes` stay.
+    pub fn trim(&mut self, idle_bytes: usize) {
+        if self.bytes / 2 <= idle_bytes {
+            return *self = Pool::new(self.max_bytes);
         }
+        // The longest unused; queues last: allocated anew, they would pin the buffers below.
+        self.bytes -= if self.buffers.iter().map(Vec::capacity).sum::<usize>() > idle_bytes {
+            let half = self.buffers.drain(..self.buffers.len().div_ceil(2));
+            half.map(|buffer| buffer.capacity()).sum::<usize>()
+        } else {
+            let half = self.queues.drain(..self.queues.len().div_ceil(2));
+            half.map(|queue| queue.footprint()).sum::<usize>()
+        };
     }
 
     #[inline]

@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use super::core::{Core, Timer};
+use super::core::Core;
 use super::handler::{Cause, Delivery};
 use super::slot::Stage;
 use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
-use crate::timer::Millis;
+use crate::timer::{Millis, Tick};
 use crate::wire::{CloseCode, FrameHeader, Opcode};
 
 /// What a callback may do. Every call only queues; nothing is written, and no other callback is
@@ -36,7 +36,7 @@ impl Context<'_> {
 
     /// Where the connection comes from; `None` if it is gone.
     pub fn peer(&self, id: ConnId) -> Option<SocketAddr> {
-        self.core.slots.get(id).map(|slot| slot.peer)
+        self.core.slots.get(id).map(|slot| slot.peer.addr())
     }
 
     /// Sends a message.
@@ -83,6 +83,6 @@ impl Context<'_> {
     /// milliseconds, up to 100 ms late.
     pub fn set_timer(&mut self, after_ms: u64, key: u64) {
         let at = self.core.now.after(after_ms);
-        self.core.wheel.insert(at, Timer::Handler(key));
+        self.core.timers.insert(Tick::due(at), key);
     }
 }

@@ -10,12 +10,13 @@ use std::net::SocketAddr;
 use log::{debug, info, warn};
 
 use super::handler::{Cause, Counts, Delivery};
+use super::peer::Peer;
 use super::slot::{Slot, Stage};
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
 use crate::outbox::{Frame, Outbox, Payload};
 use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER};
-use crate::timer::{Millis, Wheel};
+use crate::timer::{Millis, Tick, Wheel};
 use crate::wire::{Body, CloseCode, FrameHeader, HandshakeError, Opcode, Response};
 
 /// What the event loop must do to a socket at the end of the tick.
@@ -27,13 +28,6 @@ pub enum Action {
     Release(ConnId),
 }
 
-/// What the wheel holds.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Timer {
-    Connection(ConnId),
-    Handler(u64),
-}
-
 #[derive(Debug)]
 pub(super) struct Core {
     pub limits: Limits,
@@ -41,7 +35,16 @@ pub(super) struct Core {
     pub endpoint: Endpoint,
     pub slots: Slots<Slot>,
     pub now: Millis,
-    pub wheel: Wheel<Timer>,
+    /// The same, as [`Clocks`] keep it: rounded up.
+    pub tick: Tick,
+    /// The latest tick that has come: rounded down.
+    pub reached: Tick,
+    /// Up to where the wheels were turned.
+    pub turned: Tick,
+    /// The connections' deadlines.
+    pub wheel: Wheel<ConnId>,
+    /// The handler's timers, apart so that an entry for a connection stays small.
+    pub timers: Wheel<u64>,
     dirty: VecDeque<ConnId>,
     /// Those of them that this tick's flush takes, until it has named them all.
     flushing: VecDeque<ConnId>,
@@ -63,7 +66,7 @@ pub(super) struct Core {
     /// At which count of `sends` this tick has done enough.
     pub sends_until: u64,
     /// When spare buffers are given back next; [`NEVER`] if there are few.
-    trim_at: Millis,
+    trim_at: Tick,
     /// Where frames for many are encoded.
     pub scratch: Outbox,
     /// Sum of `Slot::accounted`.
@@ -96,7 +99,11 @@ impl Core {
             endpoint,
             slots: Slots::new(),
             now: Millis(0),
+            tick: Tick::of(Millis(0)),
+            reached: Tick::reached(Millis(0)),
+            turned: NEVER,
             wheel: Wheel::new(),
+            timers: Wheel::new(),
             dirty: VecDeque::new(),
             flushing: VecDeque::new(),
             is_flushing: false,
@@ -135,9 +142,9 @@ impl Core {
             surplus,
             connection: Connection::new(),
             outbox: Outbox::new(),
-            clocks: Clocks::start(self.now),
+            clocks: Clocks::start(self.tick),
             wheel_at: NEVER,
-            peer,
+            peer: Peer::from(peer),
             opened_at: self.now,
             counts: Counts::default(),
             accounted: 0,
@@ -322,7 +329,7 @@ impl Core {
 
     /// The kernel took `written` bytes of the `offered`.
     pub fn wrote(&mut self, id: ConnId, written: usize, offered: usize) {
-        let (low, now) = (self.limits.outbox_low_bytes, self.now);
+        let (low, now) = (self.limits.outbox_low_bytes, self.tick);
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.outbox.advance_into(written, &mut self.endpoint.pool());
         slot.counts.bytes_out += written as u64;
@@ -360,7 +367,7 @@ impl Core {
         if slot.clocks.blocked != NEVER {
             slot.clocks.blocked = NEVER;
             // Its TCP took something: it is alive, though we may not be reading it.
-            if slot.clocks.hear(self.now) {
+            if slot.clocks.hear(self.tick) {
                 self.schedule(id);
             }
             self.mark_dirty(id);
@@ -378,7 +385,7 @@ impl Core {
         slot.outbox.reserve(0, &mut self.endpoint.pool());
         slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
         slot.stage = Stage::Closing;
-        slot.clocks.since = self.now;
+        slot.clocks.since = self.tick;
         slot.note_closed(code, Cow::Owned(reason.to_owned()), cause);
         self.unpause(id);
         self.mark_dirty(id);
@@ -404,7 +411,7 @@ impl Core {
         }
         // A Close of our own has its deadline already; nothing extends it.
         if slot.stage != Stage::Closing {
-            slot.clocks.since = self.now;
+            slot.clocks.since = self.tick;
         }
         slot.stage = Stage::Draining;
         if let Some(cold) = &mut slot.cold {
@@ -466,24 +473,24 @@ impl Core {
         }
     }
 
-    /// Gives half of the spare buffers back each second that there are many: what a burst needed
-    /// is gone a few seconds later, and a steady load finds the most of it again.
+    /// Gives half of what the pool owns back each second that it is much: what a burst needed is
+    /// gone a few seconds later, and a steady load finds the most of it again.
     pub fn trim(&mut self) {
         let mut pool = self.endpoint.pool();
-        if self.trim_at <= self.now {
-            let half = pool.buffer_bytes() / 2;
-            pool.trim(half.max(POOL_IDLE_BYTES));
+        if self.trim_at <= self.reached {
+            pool.trim(POOL_IDLE_BYTES);
             self.trim_at = NEVER;
         }
-        if self.trim_at == NEVER && pool.buffer_bytes() > POOL_IDLE_BYTES {
-            self.trim_at = self.now.after(TRIM_INTERVAL_MS);
+        if self.trim_at == NEVER && pool.bytes() > POOL_IDLE_BYTES {
+            self.trim_at = self.tick.after(TRIM_INTERVAL_MS);
         }
     }
 
     /// When the next deadline may pass.
     pub fn next_deadline(&self) -> Option<Millis> {
         let trim = (self.trim_at != NEVER).then_some(self.trim_at);
-        [self.wheel.next(), trim].into_iter().flatten().min()
+        let next = [self.wheel.next(), self.timers.next(), trim].into_iter().flatten().min();
+        next.map(Tick::millis)
     }
 
     // ---- deadlines -----------------------------------------------------------------------------
@@ -494,13 +501,13 @@ impl Core {
         let Some((at, _)) = slot.deadline(&self.deadlines) else { return };
         if at < slot.wheel_at {
             slot.wheel_at = at;
-            self.wheel.insert(at, Timer::Connection(id));
+            self.wheel.insert(at, id);
         }
     }
 
     /// The wheel woke us for this connection: acts if its deadline has passed, else goes in again.
     pub fn expire(&mut self, id: ConnId) {
-        let now = self.now;
+        let now = self.reached;
         let Some(slot) = self.slots.get_mut(id) else { return };
         if slot.wheel_at > now {
             return; // a later entry took over
@@ -519,7 +526,7 @@ impl Core {
         match deadline {
             Deadline::RequestHead => self.head_timeout(id),
             Deadline::Ping => {
-                let now = self.now;
+                let now = self.tick;
                 let Some(slot) = self.slots.get_mut(id) else { return };
                 slot.outbox.reserve(0, &mut self.endpoint.pool());
                 slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);

@@ -31,6 +31,7 @@
 mod context;
 mod core;
 mod handler;
+mod peer;
 mod slot;
 
 use std::net::SocketAddr;
@@ -40,14 +41,15 @@ use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{BUSY_PER_TICK, Core, Timer};
+use self::core::{BUSY_PER_TICK, Core};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
+use self::peer::Peer;
 use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
 use crate::outbox::{Outbox, Payload};
 use crate::protocol::{Assembled, Input, Message, NEVER, Step, borrow};
-use crate::timer::Millis;
+use crate::timer::{Millis, Tick};
 use crate::wire::{
     Accepted, Body, CloseCode, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade,
     is_upgrade,
@@ -101,7 +103,11 @@ impl<H: Handler> Engine<H> {
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
-        self.core.now = now.max(self.core.now);
+        if now > self.core.now {
+            self.core.now = now;
+            self.core.tick = Tick::of(now);
+            self.core.reached = Tick::reached(now);
+        }
         let budget = self.core.limits.send_budget_max.saturating_mul(BUSY_PER_TICK);
         self.core.sends_until = self.core.sends + budget;
     }
@@ -116,7 +122,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 2: bytes were read. They are unmasked in place.
     pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) -> Flow {
-        let now = self.core.now;
+        let now = self.core.tick;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += bytes.len() as u64;
@@ -150,7 +156,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 2: `len` bytes were read into the [`space`](Engine::space).
     pub fn filled(&mut self, id: ConnId, len: usize) -> Flow {
-        let now = self.core.now;
+        let now = self.core.tick;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += len as u64;
@@ -170,10 +176,8 @@ impl<H: Handler> Engine<H> {
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         slot.paused = false;
-        let held = slot.cold.as_mut().map(|cold| std::mem::take(&mut cold.held));
-        if let Some(mut held) = held.filter(|held| !held.is_empty())
-            && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
-        {
+        let mut held = slot.take_held();
+        if !held.is_empty() && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none() {
             self.fail(id);
         }
         self.flow(id)
@@ -214,15 +218,22 @@ impl<H: Handler> Engine<H> {
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
         self.core.trim();
-        let mut due = Vec::new();
-        self.core.wheel.turn(self.core.now, &mut due);
-        for timer in due {
-            match timer {
-                Timer::Connection(id) => self.core.expire(id),
-                Timer::Handler(key) => {
-                    self.callback(None, |handler, cx| handler.on_timer(cx, key));
-                }
-            }
+        if self.core.turned != self.core.reached {
+            self.turn_wheels();
+        }
+    }
+
+    fn turn_wheels(&mut self) {
+        let now = self.core.reached;
+        self.core.turned = now;
+        let (mut connections, mut keys) = (Vec::new(), Vec::new());
+        self.core.wheel.turn(now, &mut connections);
+        for id in connections {
+            self.core.expire(id);
+        }
+        self.core.timers.turn(now, &mut keys);
+        for key in keys {
+            self.callback(None, |handler, cx| handler.on_timer(cx, key));
         }
     }
 
@@ -345,7 +356,7 @@ impl<H: Handler> Engine<H> {
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);
         }
-        let peer = slot.peer;
+        let peer = slot.peer.addr();
         let upgrade = match is_upgrade(&head).then(|| Upgrade::check(&head)).transpose() {
             Ok(upgrade) => upgrade,
             Err(error) => return self.refuse(id, error),
@@ -555,7 +566,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-fn log_closed(id: ConnId, user: Option<&str>, peer: SocketAddr, closed: &Closed) {
+fn log_closed(id: ConnId, user: Option<&str>, peer: Peer, closed: &Closed) {
     let Counts { messages_in, messages_out, bytes_in, bytes_out } = closed.counts;
     info!(
         "closed conn={id} peer={peer} user={} code={} reason={} cause={} duration_ms={} \

@@ -441,3 +441,15 @@ const EARLY_FLUSH_BYTES: usize = 16 * 1024;
 
 /// How long `accept` rests when the machine has no descriptor or memory for it.
 const ACCEPT_RETRY_MS: u64 = 100;
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_16_bytes_in_its_place() {
+        // A debug build of mio remembers with each socket where it is registered.
+        let bytes = if cfg!(debug_assertions) { 32 } else { 16 };
+        assert_eq!(size_of::<Option<Socket>>(), bytes);
+    }
+}

@@ -83,10 +83,6 @@ pub struct Connection {
     /// A header that the end of a read cut: its first `spill_len` bytes.
     spill_len: u8,
     spill: [u8; FrameHeader::LEN_MAX],
-    /// The frame whose payload the end of a read cut.
-    frame: Option<CutFrame>,
-    /// Frames of the message in progress, the first one included.
-    frames: u64,
     /// What is collected of cut frames and fragmented messages; none between whole messages.
     cut: Option<Box<Cut>>,
 }
@@ -102,8 +98,13 @@ struct CutFrame {
     done: u64,
 }
 
+/// What few connections have at any time, so that an idle one is small.
 #[derive(Debug, Default)]
 struct Cut {
+    /// The frame whose payload the end of a read cut.
+    frame: Option<CutFrame>,
+    /// Frames of the message in progress, the first one included.
+    frames: u64,
     /// The data message in progress.
     message: Option<Assembled>,
     /// The control frame in progress, which may stand between its fragments.
@@ -202,7 +203,6 @@ impl Connection {
 
     fn end(&mut self) {
         self.state = State::Ended;
-        self.frame = None;
         self.cut = None;
         self.spill_len = 0;
     }
@@ -219,7 +219,7 @@ impl Connection {
                 input.take_all();
                 return Ok(Step::NeedInput);
             }
-            if let Some(frame) = self.frame {
+            if let Some(frame) = self.cut_frame() {
                 if input.is_empty() {
                     return Ok(Step::NeedInput);
                 }
@@ -308,18 +308,20 @@ impl Connection {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (Opcode::Continuation, Some(collected)) => collected as u64,
             (_, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
-            (_, None) => {
-                self.frames = 0;
-                0
-            }
+            (_, None) => 0,
         };
         // Compared with what is left, so that no sum can overflow.
         if header.payload_len > endpoint.message_max_bytes.saturating_sub(collected) {
             return Err(ProtocolError::MessageTooBig);
         }
-        self.frames += 1;
-        if self.frames > endpoint.message_frames_max {
-            return Err(ProtocolError::TooManyFrames);
+        // The first frame is counted where something is collected: most are whole messages.
+        if header.opcode == Opcode::Continuation
+            && let Some(cut) = &mut self.cut
+        {
+            cut.frames += 1;
+            if cut.frames > endpoint.message_frames_max {
+                return Err(ProtocolError::TooManyFrames);
+            }
         }
         Ok(())
     }
@@ -352,7 +354,7 @@ impl Connection {
 
     /// A frame whose payload is not complete in the input: from here on it is collected.
     fn begin_payload(&mut self, header: &FrameHeader) {
-        self.frame = Some(CutFrame {
+        self.cut.get_or_insert_default().frame = Some(CutFrame {
             opcode: header.opcode,
             fin: header.fin,
             key: header.masking_key,
@@ -375,15 +377,15 @@ impl Connection {
         }
         frame.done += piece.len() as u64;
         let complete = frame.done == frame.payload_len;
-        self.frame = (!complete).then_some(frame);
+        let cut = self.cut.get_or_insert_default();
+        cut.frame = (!complete).then_some(frame);
 
         if frame.opcode.is_control() {
-            let control = &mut self.cut.get_or_insert_default().control;
-            control.extend_from_slice(piece);
+            cut.control.extend_from_slice(piece);
             if !complete {
                 return Ok(None);
             }
-            let payload = std::mem::take(control);
+            let payload = std::mem::take(&mut cut.control);
             self.drop_empty_cut();
             return self.control(endpoint, frame.opcode, Cow::Owned(payload), out).map(Some);
         }
@@ -411,7 +413,10 @@ impl Connection {
     fn message_begun(&mut self, opcode: Opcode) -> &mut Assembled {
         let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         let cut = self.cut.get_or_insert_default();
-        cut.message.get_or_insert_with(|| Assembled::new(kind))
+        cut.message.get_or_insert_with(|| {
+            cut.frames = 1;
+            Assembled::new(kind)
+        })
     }
 
     /// Where the payload of a large cut frame belongs, so that whoever reads the socket can put it
@@ -419,7 +424,7 @@ impl Connection {
     ///
     /// `None` if the rest of the frame is not worth it, or something else comes next.
     pub fn space(&mut self, endpoint: &Endpoint) -> Option<&mut [u8]> {
-        let frame = self.frame.filter(|frame| !frame.opcode.is_control())?;
+        let frame = self.cut_frame().filter(|frame| !frame.opcode.is_control())?;
         let rest = frame.payload_len - frame.done;
         if rest < SPACE_MIN_BYTES || self.state == State::Ended {
             return None;
@@ -444,7 +449,7 @@ impl Connection {
     }
 
     fn try_filled(&mut self, len: usize) -> Result<Option<Step<'static>>, ProtocolError> {
-        let Some(mut frame) = self.frame else { return Ok(None) };
+        let Some(mut frame) = self.cut_frame() else { return Ok(None) };
         let message = self.message_begun(frame.opcode);
         if let Some(key) = frame.key {
             key.apply_at(frame.done, message.unfilled(len));
@@ -452,7 +457,7 @@ impl Connection {
         message.fill(len).map_err(|_| ProtocolError::TextNotUtf8)?;
         frame.done += len as u64;
         let complete = frame.done == frame.payload_len;
-        self.frame = (!complete).then_some(frame);
+        self.cut.get_or_insert_default().frame = (!complete).then_some(frame);
         if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
     }
 
@@ -514,10 +519,16 @@ impl Connection {
     }
 
     #[inline]
+    fn cut_frame(&self) -> Option<CutFrame> {
+        self.cut.as_ref().and_then(|cut| cut.frame)
+    }
+
+    #[inline]
     fn message_in_progress(&self) -> Option<&Assembled> {
         self.cut.as_ref().and_then(|cut| cut.message.as_ref())
     }
 
+    /// Called where a frame is complete.
     fn drop_empty_cut(&mut self) {
         if self.cut.as_ref().is_some_and(|cut| cut.message.is_none() && cut.control.is_empty()) {
             self.cut = None;

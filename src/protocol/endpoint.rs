@@ -25,7 +25,7 @@ pub struct Endpoint {
     role: Role,
     /// The largest message that is accepted, in bytes, inclusive.
     pub message_max_bytes: u64,
-    /// The most frames that one message may be cut into.
+    /// The most frames that one message may be cut into; one is always allowed.
     pub message_frames_max: u64,
     masks: MaskSource,
     /// Spare buffers of all its connections.

@@ -173,7 +173,7 @@ impl Traced {
         let mut text = String::new();
         eventually("strace has written it all", || {
             text = self.text();
-            text.contains(&format!("{} +++ killed by", self.server.id()))
+            of_process(&text, self.server.id()).any(|line| line.starts_with("+++ "))
         });
         let calls = Call::parse_all(&text, self.server.id());
         assert_registered_once(&calls);
@@ -201,12 +201,7 @@ impl Call {
     fn parse_all(text: &str, pid: u32) -> Vec<Call> {
         let mut begun = String::new();
         let mut calls = Vec::new();
-        for line in text.lines() {
-            let Some((id, line)) = line.split_once(' ') else { continue };
-            if id != pid.to_string() {
-                continue;
-            }
-            let line = line.trim_start();
+        for line in of_process(text, pid) {
             // What another thread did meanwhile cuts a line in two.
             if let Some(line) = line.strip_suffix(" <unfinished ...>") {
                 begun = line.to_owned();
@@ -241,6 +236,14 @@ impl Call {
     fn left_room(&self) -> bool {
         self.result < self.args[2]
     }
+}
+
+/// The lines of one thread, without its id, which is padded.
+fn of_process(text: &str, pid: u32) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(move |line| {
+        let (id, line) = line.split_once(' ')?;
+        (id.parse() == Ok(pid)).then(|| line.trim_start())
+    })
 }
 
 fn number(text: &str) -> Option<i64> {

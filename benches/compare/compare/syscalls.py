@@ -70,8 +70,10 @@ def count(server, service, arguments, setting):
         trace = pathlib.Path(directory) / "trace"
         # -D: the server is our child, and strace looks at it from outside.
         strace = ["strace", "-D", "-f", "-q", "-e", "raw=all", "-o", str(trace)]
+        # What a connection logs when it comes and goes is no cost of a message.
+        more = ("--log", "warn") if server.name == "switchboard" else ()
         try:
-            with Running(server, service, pinned, before=strace) as running:
+            with Running(server, service, pinned, more, strace) as running:
                 report = load.run(server, running, [*arguments, *load.timed(setting)], setting, 1)
         except NotStarted as error:
             note(str(error))
@@ -140,8 +142,9 @@ def counted(text, messages):
         elif first in connections and name in READS | WRITES:
             kind = "reads" if name in READS else "writes"
             totals[kind] += 1
-            # A read that fills its buffer is followed by another.
-            if kind == "writes" or result is None or result < third:
+            # A read that fills its buffer is followed by another, and so is the last message of
+            # a peer who is gone.
+            if kind == "writes" or result is None or 0 < result < third:
                 in_tick[process][kind, first] += 1
                 most[kind] = max(most[kind], in_tick[process][kind, first])
         elif name in TIMERS:

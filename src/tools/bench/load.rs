@@ -259,7 +259,7 @@ impl<'a> Load<'a> {
 
     fn progress(&self, now: Nanos) -> String {
         let received = self.fleet.tally.received;
-        let left = self.recorder.until().since(now).as_secs_f64();
+        let left = self.recorder.until().since(now).as_secs_f64().ceil();
         let phase = match (&self.begun, self.draining) {
             (None, _) => "warming up",
             (_, true) => "waiting for the rest",

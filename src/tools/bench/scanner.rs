@@ -164,8 +164,8 @@ impl Scanner {
     }
 }
 
-/// The common case, at a tenth of the price: a message in one frame of at most 65,535 bytes that has
-/// come whole, and what is behind it. Everything else is `None`, right or wrong.
+/// The common case, at a fraction of the price: a message in one frame of at most 65,535 bytes that
+/// has come whole, and what is behind it. Everything else is `None`, right or wrong.
 #[inline]
 fn whole(bytes: &[u8]) -> Option<(Opcode, &[u8], &[u8])> {
     let [first, second, rest @ ..] = bytes else { return None };

@@ -40,8 +40,15 @@ const PATHS: &[Path] = &[
     Path("echo_20_p16", "an echo of 20 bytes, 16 in one read", |count| echo(count, 16, 20)),
     Path("echo_1k_p16", "an echo of 1 KiB, 16 in one read", |count| echo(count, 16, 1 << 10)),
     Path("echo_20_c1000", "an echo of 20 bytes, beside 1,000 idle connections", echo_among),
-    Path("relay_64", "a direct message of 64 bytes, alone in its tick", |count| relay(count, 1)),
-    Path("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| relay(count, 16)),
+    Path("relay_64", "a direct message of 64 bytes, alone in its tick", |count| {
+        relay(count, 1, 0);
+    }),
+    Path("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| {
+        relay(count, 16, 0);
+    }),
+    Path("relay_64_u10k", "a direct message of 64 bytes, among 10,000 other users", |count| {
+        relay(count, 1, 10_000);
+    }),
     Path("fanout_125", "a delivery of 125 bytes, in a room of 100 others", |count| {
         fanout(count, 125);
     }),
@@ -123,8 +130,11 @@ fn echo_among(count: usize) {
     server.run(id, &frame(&[b'x'; 20]), count, 1);
 }
 
-fn relay(count: usize, depth: usize) {
+fn relay(count: usize, depth: usize, others: usize) {
     let mut server = Server::new(Relay::new(RelayConfig::default()));
+    for number in 0..others {
+        server.open(&format!("/?user=user{number}"));
+    }
     let bob = server.open("/?user=bob");
     server.open("/?user=alice");
     server.run(bob, &text_frame(&direct()), count, depth);

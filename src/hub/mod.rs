@@ -5,6 +5,7 @@
 mod conn_map;
 mod dense;
 pub mod groups;
+mod hash;
 pub mod rooms;
 pub mod routes;
 mod slots;

@@ -25,6 +25,7 @@ use std::slice;
 use slab::Slab;
 
 use super::dense;
+use super::hash::KeyedHash;
 use super::{ConnId, ConnMap};
 
 /// A user who is online, by number. Valid until the user's last connection is gone; the number
@@ -70,7 +71,7 @@ pub enum Departed {
 /// Who is online, by name, by key and by connection.
 #[derive(Default)]
 pub struct Routes {
-    keys: HashMap<Rc<str>, UserKey>,
+    keys: HashMap<Rc<str>, UserKey, KeyedHash>,
     users: Slab<User>,
     devices: ConnMap<Device>,
 }

@@ -98,6 +98,7 @@ impl<'a> Envelope<'a> {
     ///
     /// A [`Refusal`] for what is not understood, or ambiguous: it is told to the sender and
     /// delivered to nobody.
+    #[inline]
     pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
         // The second look is for those who begin with white space.
         if text.starts_with('{') || text.trim_start_matches(scan::WHITE).starts_with('{') {
@@ -109,12 +110,19 @@ impl<'a> Envelope<'a> {
 }
 
 /// Text that begins like an object: scanned, or if it is in any way unusual, parsed.
+#[inline]
 fn read_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     // Filled in place, for moving it costs as much as finding two keys.
     let mut fields = Fields::default();
     if scan::fields(text, limits.depth_max, &mut fields).is_some() {
         return fields.envelope(limits.name_max);
     }
+    parse_object(text, limits)
+}
+
+/// What the scanner does not take.
+#[cold]
+fn parse_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     let Some(fields) = parse_fields(text) else { return not_json(text) };
     if nesting_exceeds(text, limits.depth_max) {
         return Err(Refusal::NestingTooDeep);
@@ -131,6 +139,7 @@ pub(super) fn parse_fields(text: &str) -> Option<Fields<'_>> {
 }
 
 /// Text that does not begin like an object: chat text, or some other JSON value.
+#[inline(never)]
 fn read_other<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     let deep = nesting_exceeds(text, limits.depth_max);
     if !deep && !names_a_destination(text) {
@@ -223,7 +232,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A direct message with names that are good at a glance: what the rules make of it as well.
-    #[inline]
+    #[inline(always)]
     fn usual(&self, name_max: usize) -> Option<Envelope<'a>> {
         if self.is_repeated || self.value(Key::Group).is_some() {
             return None;

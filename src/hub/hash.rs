@@ -37,6 +37,8 @@ impl BuildHasher for KeyedHash {
 
     #[inline]
     fn build_hasher(&self) -> KeyedHasher {
+        #[cfg(test)]
+        HASHES.set(HASHES.get() + 1);
         KeyedHasher { key: self.key, sum: 0 }
     }
 }
@@ -107,6 +109,12 @@ fn last_digit(bytes: &[u8]) -> u64 {
     let [first, middle, last] =
         [0, bytes.len() / 2, bytes.len() - 1].map(|at| u64::from(bytes[at]));
     first | middle << 8 | last << 16
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What the tables have cost: they hash to find, to put in, to grow and to shrink.
+    pub(super) static HASHES: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// 2^61 - 1, a prime.

@@ -94,7 +94,7 @@ impl Routes {
 
     /// The user whose connection this is, the name, and whether it was chosen: all in one look.
     #[inline]
-    pub(crate) fn speaker(&self, id: ConnId) -> Option<(UserKey, &str, Standing)> {
+    pub fn speaker(&self, id: ConnId) -> Option<(UserKey, &str, Standing)> {
         let user = self.user_of(id)?;
         let record = &self.users[user.0 as usize];
         Some((user, &record.name, record.standing))

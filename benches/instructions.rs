@@ -16,6 +16,8 @@ use std::net::SocketAddr;
 
 use switchboard::echo::Echo;
 use switchboard::engine::{Engine, Flow, Handler};
+use switchboard::hub::Slots;
+use switchboard::hub::routes::{Routes, Standing};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, Step};
 use switchboard::relay::envelope::{Envelope, EnvelopeLimits};
@@ -56,6 +58,12 @@ const PATHS: &[Path] = &[
         fanout(count, 1 << 10);
     }),
     Path("open_close", "a connection, from accept to the end of the closing handshake", open_close),
+    Path("route_10", "a name looked up among 10", |count| route(count, 10)),
+    Path("route_100k", "a name looked up among 100,000", |count| route(count, 100_000)),
+    Path("room_100", "a message to a room of 101", |count| many(count, 100, 1)),
+    Path("group_100", "a message to a group of 101", |count| many(count, 100, 2)),
+    Path("groups_10k", "the same, and 10,000 other groups", |count| many(count, 100, 10_000)),
+    Path("churn", "one of all who come, join a group and go at once", churn),
 ];
 
 fn main() {
@@ -163,6 +171,50 @@ fn open_close(count: usize) {
         server.tick();
     }
     assert_eq!(server.engine.connections(), 0);
+}
+
+fn route(count: usize, users: usize) {
+    let (mut slots, mut routes) = (Slots::new(), Routes::new());
+    let names: Vec<String> = (0..users).map(|index| format!("user{index}")).collect();
+    for name in &names {
+        routes.connect(slots.insert(()), name, Standing::Named);
+    }
+    for index in 0..count {
+        black_box(routes.find(black_box(&names[index * 7_919 % users])));
+    }
+}
+
+/// A message to the room, or to one of several groups if there are.
+fn many(count: usize, others: usize, groups: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let bob = server.open("/?user=bob");
+    let ids: Vec<ConnId> = (0..others).map(|at| server.open(&format!("/?user=u{at}"))).collect();
+    let join = |group| text_frame(&format!(r#"{{"type":"join","group":"g{group}"}}"#));
+    for &id in ids.iter().chain([&bob]) {
+        server.run(id, &join(0), 1, 1);
+    }
+    for group in 1..groups {
+        server.run(ids[group % others], &join(group), 1, 1);
+    }
+    let content = "The quick brown fox jumps over the lazy dog. The quick brown fox";
+    let text = match groups {
+        1 => content.to_owned(),
+        _ => format!(r#"{{"group":"g0","content":"{content}"}}"#),
+    };
+    server.run(bob, &text_frame(&text), count, 1);
+}
+
+fn churn(count: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let ids: Vec<ConnId> = (0..count).map(|at| server.open(&format!("/?user=u{at}"))).collect();
+    for &id in &ids {
+        server.run(id, &text_frame(r#"{"type":"join","group":"all"}"#), 1, 1);
+    }
+    for &id in &ids {
+        server.engine.reset(id);
+    }
+    server.tick();
+    assert_eq!(server.engine.handler().counts().users, 0);
 }
 
 fn direct() -> String {

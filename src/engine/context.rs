@@ -9,7 +9,7 @@ use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
 use crate::timer::{Millis, Tick};
-use crate::wire::{CloseCode, FrameHeader, Opcode};
+use crate::wire::{CloseCode, Opcode};
 
 /// What a callback may do. Every call only queues; nothing is written, and no other callback is
 /// entered, before the one that runs has returned.
@@ -42,7 +42,7 @@ impl Context<'_> {
     /// Sends a message.
     #[inline]
     pub fn send(&mut self, to: ConnId, message: Message<'_>) -> Delivery {
-        self.core.send_parts(to, message.kind(), &[message.as_bytes()])
+        self.core.send(to, message)
     }
 
     /// Sends one message whose payload is `parts` in a row, without putting them together first.
@@ -59,8 +59,6 @@ impl Context<'_> {
             MessageKind::Binary => Opcode::Binary,
         };
         let Core { endpoint, scratch, .. } = &mut *self.core;
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        scratch.reserve(len + FrameHeader::LEN_MAX, &mut endpoint.pool());
         endpoint.write_frame(opcode, parts, scratch);
         let frame = Frame::new(scratch.front());
         scratch.advance_into(scratch.len(), &mut endpoint.pool());

@@ -14,10 +14,12 @@ use super::peer::Peer;
 use super::slot::{Slot, Stage};
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
-use crate::outbox::{Frame, Outbox, Payload};
-use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER};
+use crate::outbox::{Frame, Outbox, Source};
+use crate::protocol::{
+    Clocks, Connection, Deadline, Deadlines, Endpoint, Message, MessageKind, NEVER,
+};
 use crate::timer::{Millis, Tick, Wheel};
-use crate::wire::{Body, CloseCode, FrameHeader, HandshakeError, Opcode, Response};
+use crate::wire::{Body, CloseCode, HandshakeError, Opcode, Response};
 
 /// What the event loop must do to a socket at the end of the tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,9 +60,11 @@ pub(super) struct Core {
     pub resumed: Vec<ConnId>,
     /// Connections whose handler is owed `on_drained`.
     pub drained: Vec<ConnId>,
-    /// The message that the handler is looking at, if it owns its bytes: what is sent on of it is
-    /// not copied.
-    pub passing: Option<Payload>,
+    /// Where the message lies that the handler is looking at, if what is sent on of it need not be
+    /// copied, and to whom not: a read buffer lends to the connection that was read alone, for its
+    /// replies leave before anything else is read.
+    pub passing: Option<(Source, Option<ConnId>)>,
+    pub lend_min_bytes: usize,
     /// Messages that were sent or refused since the start: the work that input has caused.
     pub sends: u64,
     /// At which count of `sends` this tick has done enough.
@@ -113,6 +117,7 @@ impl Core {
             resumed: Vec::new(),
             drained: Vec::new(),
             passing: None,
+            lend_min_bytes: LEND_MIN_BYTES,
             sends: 0,
             sends_until: 0,
             trim_at: NEVER,
@@ -140,6 +145,7 @@ impl Core {
             eof: false,
             opened: false,
             surplus,
+            large: false,
             connection: Connection::new(),
             outbox: Outbox::new(),
             clocks: Clocks::start(self.tick),
@@ -164,36 +170,37 @@ impl Core {
 
     // ---- sending -------------------------------------------------------------------------------
 
+    /// A message in one piece, as nearly all are: worth code of its own at each caller.
     #[inline]
+    pub fn send(&mut self, to: ConnId, message: Message<'_>) -> Delivery {
+        self.send_inlined(to, message.kind(), &[message.as_bytes()])
+    }
+
     pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
+        self.send_inlined(to, kind, parts)
+    }
+
+    #[inline(always)]
+    fn send_inlined(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
         let len = parts.iter().map(|part| part.len()).sum();
-        self.send_with(to, len, |endpoint, passing, slot| {
+        self.send_with(to, len, |endpoint, passing, outbox| {
             let opcode = match kind {
                 MessageKind::Text => Opcode::Text,
                 MessageKind::Binary => Opcode::Binary,
             };
             match passing {
-                Some(payload) => {
-                    slot.outbox.reserve(0, &mut endpoint.pool());
-                    endpoint.pass_frame(opcode, parts, payload, &mut slot.outbox)
+                Some((source, only)) if only.is_none_or(|only| only == to) => {
+                    endpoint.pass_frame(opcode, parts, source, outbox);
                 }
-                None => {
-                    let len = len + FrameHeader::LEN_MAX;
-                    slot.outbox.reserve(len, &mut endpoint.pool());
-                    endpoint.write_frame(opcode, parts, &mut slot.outbox)
-                }
-            };
+                _ => endpoint.write_frame(opcode, parts, outbox),
+            }
         })
     }
 
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
         let len = frame.as_bytes().len();
-        self.send_with(to, len, |endpoint, _, slot| {
-            let copied = if frame.is_shared() { 0 } else { len };
-            slot.outbox.reserve(copied, &mut endpoint.pool());
-            slot.outbox.push_frame(frame);
-        })
+        self.send_with(to, len, |endpoint, _, outbox| endpoint.queue_frame(frame, outbox))
     }
 
     /// Queues `len` bytes by `write`, if the connection takes them now.
@@ -202,7 +209,7 @@ impl Core {
         &mut self,
         to: ConnId,
         len: usize,
-        write: impl FnOnce(&Endpoint, Option<&Payload>, &mut Slot),
+        write: impl FnOnce(&Endpoint, Option<&(Source, Option<ConnId>)>, &mut Outbox),
     ) -> Delivery {
         self.sends += 1;
         if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
@@ -219,7 +226,7 @@ impl Core {
             return Delivery::Congested;
         }
         let before = slot.outbox.len();
-        write(&self.endpoint, self.passing.as_ref(), slot);
+        write(&self.endpoint, self.passing.as_ref(), &mut slot.outbox);
         slot.counts.messages_out += 1;
         let queued = slot.outbox.len() - before;
         slot.accounted += queued;
@@ -240,20 +247,6 @@ impl Core {
         let Some(slot) = slot else { return Some(Delivery::Gone) };
         let fits = slot.is_congested(self.limits.outbox_high_bytes) || self.relieve(len);
         (!fits).then_some(Delivery::Dropped)
-    }
-
-    /// Gives a connection a queue that is to be written to.
-    #[inline]
-    pub fn lend(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.reserve(0, &mut self.endpoint.pool());
-    }
-
-    /// Takes the queue back, if nothing was written to it.
-    #[inline]
-    pub fn give_back(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.give_back(&mut self.endpoint.pool());
     }
 
     /// Puts a connection that has something to write on the dirty list, once, and accounts for it.
@@ -333,12 +326,14 @@ impl Core {
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.outbox.advance_into(written, &mut self.endpoint.pool());
         slot.counts.bytes_out += written as u64;
+        slot.accounted -= written;
+        self.buffered -= written;
         // A blocked socket is not written to before it says that it takes bytes again: each time
         // it blocks, the deadline begins anew, for a slow reader is not a dead one.
         let blocked = written < offered;
         slot.clocks.blocked = if blocked { now } else { NEVER };
         let left = slot.outbox.len() as u64;
-        if left <= low && slot.congested {
+        if slot.congested && left <= low {
             slot.congested = false;
             // Nobody is told of a connection that takes nothing more: `on_close` comes last.
             if std::mem::take(&mut slot.refused) && slot.stage == Stage::Open {
@@ -350,14 +345,13 @@ impl Core {
         }
         if left == 0 {
             slot.outbox.give_back(&mut self.endpoint.pool());
-        }
-        self.account(id);
-        if blocked {
+            if slot.stage == Stage::Draining {
+                self.settle(id);
+            }
+        } else if blocked {
             self.schedule(id);
-        } else if left > 0 {
-            self.mark_dirty(id);
         } else {
-            self.settle(id);
+            self.mark_dirty(id);
         }
     }
 
@@ -382,7 +376,6 @@ impl Core {
         if slot.stage != Stage::Open {
             return;
         }
-        slot.outbox.reserve(0, &mut self.endpoint.pool());
         slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
         slot.stage = Stage::Closing;
         slot.clocks.since = self.tick;
@@ -396,7 +389,6 @@ impl Core {
     pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if matches!(slot.stage, Stage::Open | Stage::Closing) {
-            slot.outbox.reserve(0, &mut self.endpoint.pool());
             slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
             slot.note_closed(code, Cow::Borrowed(reason), cause);
         }
@@ -454,9 +446,6 @@ impl Core {
     /// A draining connection whose outbox is empty sends FIN, and waits for the peer's.
     fn settle(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        if slot.stage != Stage::Draining {
-            return;
-        }
         if slot.eof {
             slot.stage = Stage::Gone;
             self.gone.push(id);
@@ -528,7 +517,6 @@ impl Core {
             Deadline::Ping => {
                 let now = self.tick;
                 let Some(slot) = self.slots.get_mut(id) else { return };
-                slot.outbox.reserve(0, &mut self.endpoint.pool());
                 slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
                 slot.clocks.pinged = now;
                 self.mark_dirty(id);
@@ -552,7 +540,7 @@ impl Core {
         info!("refused conn={id} peer={peer} status={} reason=\"{error}\"", error.status());
         let mut response = Vec::new();
         Response::from(error).write(&mut response, Body::Included);
-        slot.outbox.push(&response);
+        self.endpoint.queue_bytes(&response, &mut slot.outbox);
         self.drain(id);
     }
 }
@@ -574,3 +562,6 @@ const TRIM_INTERVAL_MS: u64 = 1_000;
 /// How many connections may use up their budget of sends in one tick; then each has one message
 /// more, and the rest of what they say waits.
 pub(super) const BUSY_PER_TICK: u64 = 16;
+
+/// From this length on, sending a message back straight from the read buffer beats copying it.
+const LEND_MIN_BYTES: usize = 8 * 1024;

@@ -41,6 +41,8 @@ pub(super) struct Slot {
     pub opened: bool,
     /// One too many: its request will be answered 503.
     pub surplus: bool,
+    /// Its last message was large; so will the next one be, as a rule.
+    pub large: bool,
     pub connection: Connection,
     pub outbox: Outbox,
     pub clocks: Clocks,
@@ -58,7 +60,9 @@ pub(super) struct Slot {
 impl Slot {
     #[inline]
     pub fn is_congested(&mut self, high: u64) -> bool {
-        self.congested |= self.outbox.len() as u64 >= high;
+        if self.outbox.len() as u64 >= high {
+            self.congested = true;
+        }
         self.congested
     }
 

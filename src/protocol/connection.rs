@@ -99,6 +99,7 @@ struct CutFrame {
 }
 
 /// What few connections have at any time, so that an idle one is small.
+/// Invariant: between two frames there is a message in progress, or else no `Cut`.
 #[derive(Debug, Default)]
 struct Cut {
     /// The frame whose payload the end of a read cut.
@@ -228,46 +229,56 @@ impl Connection {
                 }
                 continue;
             }
-            let Some(header) = self.next_header(input)? else { return Ok(Step::NeedInput) };
-            self.judge(endpoint, &header)?;
-            let step = if header.payload_len <= input.len() as u64 {
-                let payload = input.take(header.payload_len as usize);
-                if let Some(key) = header.masking_key {
-                    key.apply(payload);
+            let header = if self.spill_len == 0 {
+                match FrameHeader::parse(input.as_bytes())? {
+                    Parsed::Complete { value, len } => {
+                        input.take(len);
+                        value
+                    }
+                    Parsed::Partial => {
+                        self.keep_header(input.take_all());
+                        return Ok(Step::NeedInput);
+                    }
                 }
-                self.whole_frame(endpoint, &header, payload, out)?
             } else {
-                self.begin_payload(&header);
-                None
+                let Some(header) = self.rest_of_header(input)? else { return Ok(Step::NeedInput) };
+                header
             };
-            if let Some(step) = step {
-                return Ok(step);
+            self.judge(endpoint, &header)?;
+            if header.payload_len > input.len() as u64 {
+                self.begin_payload(&header);
+                continue;
+            }
+            let payload = input.take(header.payload_len as usize);
+            if let Some(key) = header.masking_key {
+                key.apply(payload);
+            }
+            match header.opcode {
+                // Nearly always: a message of one frame, which lies whole in the input.
+                Opcode::Binary if header.fin => return Ok(Step::Message(Message::Binary(payload))),
+                Opcode::Text if header.fin => {
+                    // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
+                    let text = validate(payload).map_err(|_| ProtocolError::TextNotUtf8)?;
+                    return Ok(Step::Message(Message::Text(text)));
+                }
+                _ => {
+                    if let Some(step) = self.whole_frame(endpoint, &header, payload, out)? {
+                        return Ok(step);
+                    }
+                }
             }
         }
     }
 
-    /// The next frame's header, whether it lies in the input or was cut; `None` if more is needed.
-    #[inline]
-    fn next_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
-        if self.spill_len == 0 {
-            return match FrameHeader::parse(input.as_bytes())? {
-                Parsed::Complete { value, len } => {
-                    input.take(len);
-                    Ok(Some(value))
-                }
-                Parsed::Partial => {
-                    let rest = input.take_all();
-                    self.spill[..rest.len()].copy_from_slice(rest);
-                    self.spill_len = rest.len() as u8;
-                    Ok(None)
-                }
-            };
-        }
-        self.next_cut_header(input)
+    /// Keeps what the end of a read has left of a header.
+    fn keep_header(&mut self, start: &[u8]) {
+        self.spill[..start.len()].copy_from_slice(start);
+        self.spill_len = start.len() as u8;
     }
 
+    /// The header of which the start was kept; `None` if more is needed.
     #[cold]
-    fn next_cut_header(
+    fn rest_of_header(
         &mut self,
         input: &mut Input<'_>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
@@ -301,12 +312,11 @@ impl Connection {
             // Their length and FIN were judged with the header itself.
             return Ok(());
         }
-        let collected = self.message_in_progress().map(Assembled::len);
         // RFC 6455 §5.4: a continuation needs something to continue, and the fragments of one
         // message may not be interleaved with those of another.
-        let collected = match (header.opcode, collected) {
+        let collected = match (header.opcode, &self.cut) {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
-            (Opcode::Continuation, Some(collected)) => collected as u64,
+            (Opcode::Continuation, Some(_)) => self.collected() as u64,
             (_, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
             (_, None) => 0,
         };
@@ -315,9 +325,7 @@ impl Connection {
             return Err(ProtocolError::MessageTooBig);
         }
         // The first frame is counted where something is collected: most are whole messages.
-        if header.opcode == Opcode::Continuation
-            && let Some(cut) = &mut self.cut
-        {
+        if let Some(cut) = &mut self.cut {
             cut.frames += 1;
             if cut.frames > endpoint.message_frames_max {
                 return Err(ProtocolError::TooManyFrames);
@@ -326,8 +334,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A frame whose payload is complete, unmasked and in the input.
-    #[inline]
+    /// A fragment or a control frame whose payload is complete, unmasked and in the input.
     fn whole_frame<'b>(
         &mut self,
         endpoint: &Endpoint,
@@ -335,21 +342,11 @@ impl Connection {
         payload: &'b [u8],
         out: &mut Outbox,
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        match header.opcode {
-            Opcode::Text if header.fin => {
-                // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
-                let text = validate(payload).map_err(|_| ProtocolError::TextNotUtf8)?;
-                Ok(Some(Step::Message(Message::Text(text))))
-            }
-            Opcode::Binary if header.fin => Ok(Some(Step::Message(Message::Binary(payload)))),
-            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.collect(endpoint, header.opcode, payload, header.fin.then_some(0))?;
-                self.end_of_data_frame(header.fin)
-            }
-            Opcode::Close | Opcode::Ping | Opcode::Pong => {
-                self.control(endpoint, header.opcode, Cow::Borrowed(payload), out).map(Some)
-            }
+        if header.opcode.is_control() {
+            return self.control(endpoint, header.opcode, Cow::Borrowed(payload), out).map(Some);
         }
+        self.collect(endpoint, header.opcode, payload, header.fin.then_some(0))?;
+        self.end_of_data_frame(header.fin)
     }
 
     /// A frame whose payload is not complete in the input: from here on it is collected.

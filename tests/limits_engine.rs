@@ -202,6 +202,26 @@ fn outbox_total_takes_a_message_of_all_of_it_and_not_a_byte_more() {
     assert_eq!(one.actions(), [Action::Release(one.id)]);
 }
 
+/// Memory that peers make the server take is counted, whatever it is for: a total that forgets a
+/// part of it is no bound.
+#[test]
+fn outbox_total_counts_request_heads_and_what_is_taken_ahead_for_large_messages() {
+    let mut one = One::accepted(Limits::relay());
+    let _ = one.engine.receive(one.id, &mut vec![b'x'; 5_000]);
+    assert!(one.engine.buffered() >= 5_000, "{} bytes", one.engine.buffered());
+    assert_eq!(one.engine.buffered(), one.engine.recount());
+
+    // A mebibyte is announced; a byte has come, and another is read to where it belongs.
+    let mut one = One::open(Limits::relay());
+    let _ = one.engine.receive(one.id, &mut b"\x82\xFF\0\0\0\0\0\x10\0\0\0\0\0\0x".to_vec());
+    let ahead = one.engine.space(one.id).unwrap().len();
+    let _ = one.engine.filled(one.id, 1);
+    assert!(one.engine.buffered() >= ahead, "{} of {ahead} bytes", one.engine.buffered());
+    assert_eq!(one.engine.buffered(), one.engine.recount());
+    one.engine.reset(one.id);
+    assert_eq!(one.engine.buffered(), 0);
+}
+
 /// A multiple of the timer wheel's grain, as all deadlines by default are.
 const START: Millis = Millis(1_000);
 

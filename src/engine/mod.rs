@@ -88,7 +88,8 @@ impl<H: Handler> Engine<H> {
         self.core.slots.len()
     }
 
-    /// Bytes that are held for all connections: queued output, held input, unfinished messages.
+    /// Bytes that are held for all connections: queued output, held input, unfinished heads and
+    /// messages.
     pub fn buffered(&self) -> usize {
         self.core.buffered
     }
@@ -320,7 +321,7 @@ impl<H: Handler> Engine<H> {
         let kept = bytes.len().min((max + 1).saturating_sub(before));
         cold.head.extend_from_slice(&bytes[..kept]);
         match cold.scanner.find_end(&cold.head, max) {
-            Ok(None) => {}
+            Ok(None) => self.settle_account(id),
             Err(error) => self.refuse(id, error),
             Ok(Some(len)) => {
                 let mut head = std::mem::take(&mut cold.head);

@@ -66,6 +66,33 @@ fn frames_that_drip_cost_what_has_come_of_them() {
     victim.allowing(80 * MIB).after();
 }
 
+/// Neither the heads nor the messages of a crowd are ever complete: all of them together have one
+/// bound, and who holds most goes first.
+#[test]
+fn what_a_crowd_never_completes_counts_against_the_total() {
+    let limits = ["--outbox-total", "8m", "--max-message", "4m", "--max-head", "128k"];
+    let mut victim = Victim::echo(&limits).allowing(24 * MIB);
+    let head = [b"GET /", &[b'x'; 100_000][..]].concat();
+    let begun = header(Opcode::Binary, true, 4 * MIB);
+    let open = [&handshake(victim.server.addr, "/")[..], &begun].concat();
+    for crowd in [head, open] {
+        let server = &victim.server;
+        let ended = || server.log().matches("memory_full").count();
+        let before = ended();
+        let mut streams: Vec<TcpStream> = (0..500).map(|_| sent(server, &crowd)).collect();
+        // A second piece, which is read to where it belongs.
+        for stream in &mut streams {
+            let _ = stream.write_all(b"x");
+        }
+        eventually("the total is reached", || ended() > before);
+        eventually("somebody is ended", || {
+            streams.iter_mut().any(|stream| stream.write_all(b"x").is_err())
+        });
+        victim.disturbs_nobody();
+    }
+    victim.after();
+}
+
 /// Neither an end nor a byte: half a head, an open connection, half a frame.
 #[test]
 fn half_open_connections_are_released_though_nobody_closes_them() {

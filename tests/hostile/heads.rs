@@ -80,6 +80,57 @@ fn thousands_of_header_lines_are_refused() {
     victim.after();
 }
 
+/// Lists of half a megabyte: whoever compares each item with each other, or looks for a pattern in
+/// them, is busy for minutes.
+#[test]
+fn long_lists_in_headers_are_read_once() {
+    let mut victim = Victim::relay(&["--max-head", "1m"]);
+    let before = victim.server.cpu();
+    let list = |item: &str| item.repeat(500_000 / item.len());
+    let numbered: String = (0..80_000).map(|number| format!("{number},")).collect();
+    let blank = format!("a{}", " ".repeat(500_000));
+    for (request, wanted) in [
+        (upgrade("/", &format!("Sec-WebSocket-Protocol: {numbered}\r\n")), 400),
+        (upgrade("/", &format!("Sec-WebSocket-Protocol: {}\r\n", list("a,"))), 400),
+        (upgrade("/", &format!("Sec-WebSocket-Protocol: {blank}b\r\n")), 400),
+        (upgrade("/", &format!("Sec-WebSocket-Extensions: {numbered}\r\n")), 400),
+        (upgrade("/", &format!("Sec-WebSocket-Extensions: a{}\r\n", list(";b"))), 400),
+        (upgrade("/", &format!("Sec-WebSocket-Extensions: a;b=\"{}\r\n", list("\\x"))), 400),
+        (upgrade("/", &format!("Connection: {}\r\n", list("x,"))), 101),
+        (upgrade("/", &format!("Upgrade: {}\r\n", list(", "))), 101),
+        (upgrade(&format!("/?{}", list("a=b&")), ""), 101),
+        (upgrade(&format!("/?{}user=a", list("%41=%42&")), ""), 101),
+        (upgrade(&format!("/?{}", list("user=a&")), ""), 400),
+    ] {
+        for _ in 0..5 {
+            let mut stream = sent(&victim.server, request.as_bytes());
+            stream.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(status(&read_to_end(&mut stream)), Some(wanted), "{request:.200}");
+        }
+    }
+    if let (Some(before), Some(after)) = (before, victim.server.cpu()) {
+        assert!(after - before <= Duration::from_secs(20), "{:?}", after - before);
+        println!("{:?}", after - before);
+    }
+    victim.disturbs_nobody();
+    victim.after();
+}
+
+/// No object of any language is a map of what a client offers.
+#[test]
+fn extensions_that_mean_something_elsewhere_are_extensions_that_nobody_knows() {
+    let victim = Victim::echo(&[]);
+    for name in ["constructor", "__proto__", "toString", "hasOwnProperty", "null", "0"] {
+        let offer = format!("Sec-WebSocket-Extensions: {name}; {name}=1, x; {name}; {name}\r\n");
+        let mut stream = sent(&victim.server, upgrade("/", &offer).as_bytes());
+        stream.shutdown(Shutdown::Write).unwrap();
+        let answer = String::from_utf8(read_to_end(&mut stream)).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 101 "), "{name}: {answer}");
+        assert!(!answer.contains("Sec-WebSocket-Extensions"), "{name}: {answer}");
+    }
+    victim.after();
+}
+
 /// What stands in the body of a request must not be run as frames, by nobody.
 #[test]
 fn frames_in_the_body_of_a_handshake_are_nobodys() {

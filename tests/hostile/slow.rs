@@ -41,8 +41,7 @@ fn request_heads_that_drip_end_at_their_deadline() {
 #[test]
 fn frames_that_drip_cost_what_has_come_of_them() {
     // 100 times 16 MiB are declared. 100 times 64 KiB are what a connection may take ahead.
-    let mut victim =
-        Victim::echo(&["--ping-interval", "300ms", "--ping-timeout", "2s"]).allowing(16 * MIB);
+    let mut victim = Victim::echo(&[]);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(victim.server.addr)).collect();
     for (i, client) in clients.iter_mut().enumerate() {
         let opcode = [Opcode::Text, Opcode::Binary][i % 2];
@@ -102,7 +101,7 @@ fn half_open_connections_are_released_though_nobody_closes_them() {
         "--ping-interval",
         "300ms",
         "--ping-timeout",
-        "2s",
+        "5s",
         "--close-timeout",
         "300ms",
     ]);

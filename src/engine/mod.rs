@@ -98,7 +98,8 @@ impl<H: Handler> Engine<H> {
         self.core.slots.len()
     }
 
-    /// Bytes that are held for all connections: queued output, held input, unfinished messages.
+    /// Bytes that are held for all connections: queued output, held input, unfinished heads and
+    /// messages.
     pub fn buffered(&self) -> usize {
         self.core.buffered
     }
@@ -444,7 +445,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// What a connection holds has changed: the total counts.
-    fn settle_account(&mut self, id: ConnId) {
+    pub(super) fn settle_account(&mut self, id: ConnId) {
         self.core.account(id);
         if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
             self.core.relieve(0);

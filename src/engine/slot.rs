@@ -52,7 +52,7 @@ pub(super) struct Slot {
     /// When it was accepted, and then when it was opened.
     pub opened_at: Millis,
     pub counts: Counts,
-    /// What counts against the total: outbox, held input, the message being collected.
+    /// What counts against the total: outbox, held input, the head or message being collected.
     pub accounted: usize,
     pub cold: Option<Box<Cold>>,
 }
@@ -66,10 +66,10 @@ impl Slot {
         self.congested
     }
 
-    /// Bytes that are held for it: queued output, held input, an unfinished message.
+    /// Bytes that are held for it: queued output, held input, an unfinished head or message.
     #[inline]
     pub fn holds(&self) -> usize {
-        let held = self.cold.as_ref().map_or(0, |cold| cold.held.len());
+        let held = self.cold.as_ref().map_or(0, |cold| cold.head.len() + cold.held.len());
         self.outbox.len() + self.connection.collected() + held
     }
 

@@ -123,10 +123,11 @@ impl Connection {
         self.state
     }
 
-    /// Bytes of the message in progress that are kept here.
+    /// Bytes that the message in progress takes here: those that came of it, and the
+    /// [`space`](Connection::space) for those that come next.
     #[inline]
     pub fn collected(&self) -> usize {
-        self.message_in_progress().map_or(0, Assembled::len)
+        self.message_in_progress().map_or(0, Assembled::taken)
     }
 
     /// Consumes input up to the next event, and queues what the protocol answers by itself.
@@ -316,7 +317,9 @@ impl Connection {
         // message may not be interleaved with those of another.
         let collected = match (header.opcode, &self.cut) {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
-            (Opcode::Continuation, Some(_)) => self.collected() as u64,
+            (Opcode::Continuation, Some(cut)) => {
+                cut.message.as_ref().map_or(0, Assembled::len) as u64
+            }
             (_, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
             (_, None) => 0,
         };

@@ -82,6 +82,11 @@ impl Assembled {
         self.filled
     }
 
+    /// Bytes that were written to, whether they are collected yet or not.
+    pub(super) fn taken(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Appends a piece. `rest` is how many bytes the message lacks after it; `None` if nobody
     /// knows, because this fragment is not the last.
     ///

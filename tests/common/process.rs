@@ -134,8 +134,17 @@ impl Process {
 
     /// The most memory that was resident at any time, in bytes.
     pub fn memory_peak_bytes(&self) -> Option<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that is resident now, in bytes.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> Option<u64> {
         let status = self.proc("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
     }
 

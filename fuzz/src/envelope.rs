@@ -159,7 +159,9 @@ fn entries(text: &str) -> Option<Vec<(String, &str)>> {
 
         fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
             let mut entries = Vec::new();
-            while let Some((key, value)) = map.next_entry::<String, &'de RawValue>()? {
+            while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
+                // Half of a surrogate pair is in no key that a rule names.
+                let key = serde_json::from_str(key.get()).unwrap_or_default();
                 entries.push((key, value.get()));
             }
             Ok(entries)

@@ -29,7 +29,7 @@ pub struct Network<H> {
     /// Each client's line, if it has one.
     lines: [Option<Line>; CLIENTS],
     serial: usize,
-    /// Bytes of large messages that may still be sent: or a script would take seconds.
+    /// Bytes that clients may still send: or a script would take seconds.
     allowance: usize,
 }
 
@@ -64,7 +64,7 @@ impl<H: Ledger> Network<H> {
             now: Millis(0),
             lines: [const { None }; CLIENTS],
             serial: 0,
-            allowance: 1 << 18,
+            allowance: 150_000,
         }
     }
 
@@ -145,8 +145,8 @@ impl<H: Ledger> Network<H> {
     ) -> Event {
         self.serial += 1;
         let len = usize::from(len).min(self.limits.message_max_bytes as usize);
-        let len = if len > 4_096 { len.min(self.allowance) } else { len };
-        self.allowance -= len.saturating_sub(4_096);
+        let len = len.min(self.allowance.max(16));
+        self.allowance = self.allowance.saturating_sub(len);
         let place = Behaviour::ALL.iter().position(|other| *other == behaviour).unwrap_or(0);
         let mut text = match (to_relay, behaviour) {
             (false, _) => format!("{}{} ", char::from(b'a' + place as u8), self.serial),

@@ -149,6 +149,7 @@ const ENVELOPES: &[(&str, &str)] = &[
     ("name-17-digits", r#"{"receiver":12345678901234567,"content":1}"#),
     ("group-message", r#"{"sender":"bob","group":"team","content":[true,false,null]}"#),
     ("group-without-content", r#"{"group":"team"}"#),
+    ("found-key-with-lone-surrogate", r#"{"re\ud800ceiver":"bob","receiver":"eve","content":1}"#),
     ("control-ping", r#"{"type":"ping"}"#),
     ("control-join", r#"{"type":"join","group":"team","sender":"bob"}"#),
     ("control-leave-escaped", r#"{"type":"le\u0061ve","group":"team"}"#),

@@ -1,3 +1,3 @@
 #![no_main]
-use switchboard_fuzz::engine_operations;
-libfuzzer_sys::fuzz_target!(|input: &[u8]| engine_operations::check(input));
+use switchboard_fuzz::engine_operations::{Script, perform};
+libfuzzer_sys::fuzz_target!(|script: Script| perform(&script));

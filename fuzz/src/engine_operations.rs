@@ -4,7 +4,6 @@
 //! input             read by `arbitrary` as a script: `cargo fuzz fmt` shows it
 //! 00                which handler, which limits, how much one read brings
 //! 00 00             Connect: client 0 sends its request
-//! 00                ... which is 0
 //! 03 00 01 05 00 00 Message: client 0 sends 5 bytes in one frame, which ask for an echo
 //! 0a                Tick
 //! ```

@@ -39,7 +39,7 @@ fn plain(payload: &[u8]) -> Result<Option<(u16, &str)>, ProtocolError> {
         [high, low, reason @ ..] => (*high, *low, reason),
     };
     let code = u16::from(high) * 256 + u16::from(low);
-    let never = code < 1000 || code > 4999 || [1004, 1005, 1006].contains(&code);
+    let never = !(1000..5000).contains(&code) || [1004, 1005, 1006].contains(&code);
     if never || (1015..3000).contains(&code) {
         return Err(ProtocolError::CloseCodeInvalid);
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! After each frame both must have said the same, and stand the same: open, closed, or failed with
-//! the same code. Where they do not, one line of [`DIFFERENCES`] must allow it. A line says in which
+//! the same code. Where they do not, one line of `DIFFERENCES` must allow it. A line says in which
 //! cases it applies and why the two may differ there; after such a frame they are in different
 //! states, and the comparison ends.
 //!

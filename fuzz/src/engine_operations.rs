@@ -14,7 +14,7 @@
 //! * No panic, and no assertion of the engine's fails.
 //! * Memory is bounded: what the engine says it holds is what it holds, and within the limits.
 //! * A client understands all that is sent to it, by the reference decoder.
-//! * What was accepted ([`Delivery::Queued`](switchboard::Delivery::Queued)) arrives once, in order,
+//! * What was accepted (`Delivery::Queued`) arrives once, in order,
 //!   unless the TCP connection was dropped; then a beginning of it has arrived.
 //! * What a client sends is delivered once, in order.
 //! * `on_close` comes once for each `on_open`, and last; in the end nobody and nothing is left.

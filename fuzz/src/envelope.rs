@@ -61,7 +61,7 @@ fn check_names(envelope: &Envelope<'_>, name_max: usize) {
     }
 }
 
-// ---- the rules once more, in their order ---------------------------------------------------------
+// ---- the rules once more, in their order -------------------------------------------------------
 
 fn plain<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     // Half of rule 4: what was meant for one is never broadcast.

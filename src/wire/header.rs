@@ -390,8 +390,13 @@ mod tests {
 
     #[test]
     fn all_first_two_bytes_are_judged_as_the_table_of_the_rfc_says() {
+        // Miri takes too long for all of them: each first byte, and the second ones that differ.
+        let seconds: Vec<u8> = match cfg!(miri) {
+            true => vec![0x00, 0x7D, 0x7E, 0xFF],
+            false => (0..=255).collect(),
+        };
         for first in 0..=255 {
-            for second in 0..=255 {
+            for &second in &seconds {
                 // Enough for any header; 0x0101.. is minimal as 16 and as 64 bits.
                 let bytes = [&[first, second][..], &[1; 12]].concat();
                 let (opcode, payload_len) = (first & 0x0F, second & 0x7F);

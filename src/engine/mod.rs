@@ -257,6 +257,7 @@ impl<H: Handler> Engine<H> {
         if !held.is_empty() && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none() {
             self.fail(id);
         }
+        self.core.endpoint.pool().keep_buffer(held);
         self.flow(id)
     }
 
@@ -425,7 +426,7 @@ impl<H: Handler> Engine<H> {
                 }
                 let rest = input.take_all();
                 if !rest.is_empty() {
-                    slot.cold().held.extend_from_slice(rest);
+                    slot.hold(rest, &mut self.core.endpoint.pool());
                 }
                 break;
             }

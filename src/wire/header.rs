@@ -239,7 +239,7 @@ impl FrameHeader {
     /// Hands out the header's octets in a row, in arrays: one whose length is known is one store,
     /// where a slice would be a call.
     #[inline(always)]
-    fn put(&self, mut out: impl FnMut(&[u8])) {
+    pub(crate) fn put(&self, mut out: impl FnMut(&[u8])) {
         debug_assert!(self.payload_len <= Self::PAYLOAD_LEN_MAX, "invariant: the top bit is zero");
         let fin = if self.fin { FIN } else { 0 };
         let first = fin | self.rsv.bits() << RSV_SHIFT | self.opcode.bits();

@@ -132,14 +132,14 @@ impl Process {
         eventually("the descriptors are released", || self.descriptors() == wanted);
     }
 
+    /// The memory that is resident, in bytes.
+    pub fn memory_bytes(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
     /// The most memory that was resident at any time, in bytes.
     pub fn memory_peak_bytes(&self) -> Option<u64> {
         self.memory("VmHWM:")
-    }
-
-    /// The memory that is resident now, in bytes.
-    pub fn memory_bytes(&self) -> Option<u64> {
-        self.memory("VmRSS:")
     }
 
     fn memory(&self, field: &str) -> Option<u64> {

@@ -22,6 +22,7 @@ mod buffer;
 mod pool;
 mod queue;
 
+use std::cell::RefCell;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
@@ -176,6 +177,23 @@ impl Outbox {
         self.queue.get_or_insert_default().push_with(len, write);
     }
 
+    /// The same, with buffers of the pool: no allocation if that has what is needed.
+    #[inline]
+    pub fn push_pooled(
+        &mut self,
+        len: usize,
+        pool: &RefCell<Pool>,
+        write: impl FnOnce(&mut [u8]) -> usize,
+    ) {
+        match &mut self.queue {
+            Some(queue) if queue.has_room(len) => queue.fill_with(len, write),
+            _ => {
+                self.reserve(len, &mut pool.borrow_mut());
+                self.push_with(len, write);
+            }
+        }
+    }
+
     /// Appends a shared frame: by reference from [`SHARE_MIN_BYTES`] on, else by copying.
     #[inline]
     pub fn push_frame(&mut self, frame: &Frame) {
@@ -264,12 +282,6 @@ impl Outbox {
     /// Drops everything queued.
     pub fn clear(&mut self) {
         self.queue = None;
-    }
-
-    /// Whether `len` bytes can be pushed as it is, without [`reserve`](Outbox::reserve).
-    #[inline]
-    pub fn has_room(&self, len: usize) -> bool {
-        self.queue.as_ref().is_some_and(|queue| queue.has_room(len))
     }
 
     /// Provides for `len` bytes to be pushed, from the pool if it has what is needed; call it

@@ -102,18 +102,23 @@ impl Buffer {
 
     /// Appends what `write` puts at the front of the `len` bytes it is given, whose values are any,
     /// and returns the length of.
+    #[inline]
+    pub fn extend_with(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> usize) -> usize {
+        if self.capacity() - self.len < len {
+            self.grow(len);
+        }
+        self.fill_with(len, write)
+    }
+
+    /// The same where there is room for `len` bytes.
     ///
     /// # Panics
     ///
-    /// If `write` returns more than `len`.
+    /// If there is not.
     #[inline]
-    pub fn extend_with(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> usize) -> usize {
-        if self.memory.bytes().len() - self.len < len {
-            self.grow(len);
-        }
+    pub fn fill_with(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> usize) -> usize {
         let space = &mut self.memory.bytes_mut()[self.len..self.len + len];
-        let written = write(space);
-        assert!(written <= len, "invariant: what was written lies in the space");
+        let written = write(space).min(len);
         self.len += written;
         written
     }

@@ -55,6 +55,12 @@ impl Queue {
         self.len += self.tail.extend_with(len, write);
     }
 
+    /// The same where it has room for `len` bytes.
+    #[inline]
+    pub fn fill_with(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        self.len += self.tail.fill_with(len, write);
+    }
+
     /// Appends a chunk, which must not be empty.
     pub fn push_chunk(&mut self, chunk: Chunk) {
         self.seal();

@@ -66,23 +66,21 @@ impl Endpoint {
 
     /// Appends one whole frame (FIN set) whose payload is `parts` in a row, masked if we are a
     /// client.
-    #[inline]
+    #[inline(always)] // for a single part half of it goes away
     pub fn write_frame(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) {
         if self.role == Role::Client {
             return self.write_masked(opcode, parts, out);
         }
         let header = header(opcode, parts);
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
-        self.provide(len, out);
-        out.push_with(len, |space| fill(&header, parts, space).1);
+        out.push_pooled(len, &self.pool, |space| fill(&header, parts, space).1);
     }
 
     fn write_masked(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) {
         let key = self.masks.next();
         let header = FrameHeader { masking_key: Some(key), ..header(opcode, parts) };
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
-        self.provide(len, out);
-        out.push_with(len, |space| {
+        out.push_pooled(len, &self.pool, |space| {
             let (start, end) = fill(&header, parts, space);
             key.apply(&mut space[start..end]);
             end
@@ -95,29 +93,27 @@ impl Endpoint {
         if self.role == Role::Client || !source.has_any(parts) {
             return self.write_frame(opcode, parts, out);
         }
-        self.provide(0, out);
+        out.reserve(0, &mut self.pool());
         out.push_from(source, &header(opcode, parts).encode(), parts);
     }
 
     /// Appends an encoded frame, by reference if it is shared.
     #[inline]
     pub fn queue_frame(&self, frame: &Frame, out: &mut Outbox) {
-        self.provide(if frame.is_shared() { 0 } else { frame.as_bytes().len() }, out);
-        out.push_frame(frame);
-    }
-
-    /// Appends bytes that are no frame: the answer to the opening handshake.
-    pub fn queue_bytes(&self, bytes: &[u8], out: &mut Outbox) {
-        self.provide(bytes.len(), out);
-        out.push(bytes);
-    }
-
-    /// Sees to it that `len` bytes can be appended with buffers that are there already.
-    #[inline]
-    fn provide(&self, len: usize, out: &mut Outbox) {
-        if !out.has_room(len) {
-            out.reserve(len, &mut self.pool());
+        if frame.is_shared() {
+            out.reserve(0, &mut self.pool());
+            return out.push_frame(frame);
         }
+        self.queue_bytes(frame.as_bytes(), out);
+    }
+
+    /// Appends bytes as they are: a whole frame, or the answer to the opening handshake.
+    #[inline]
+    pub fn queue_bytes(&self, bytes: &[u8], out: &mut Outbox) {
+        out.push_pooled(bytes.len(), &self.pool, |space| {
+            space.copy_from_slice(bytes);
+            bytes.len()
+        });
     }
 }
 

@@ -72,16 +72,16 @@ impl MaskingKey {
     /// word does not matter, since both words come and go in the same order.
     #[inline]
     fn apply_rotated(self, payload: &mut [u8]) {
-        let [k0, k1, k2, k3] = self.0;
-        let key_octets = [k0, k1, k2, k3, k0, k1, k2, k3];
-        let key_word = u64::from_ne_bytes(key_octets);
+        // The same in either byte order: the key is read as the payload is.
+        let key_half = u32::from_ne_bytes(self.0);
+        let key_word = u64::from(key_half) << 32 | u64::from(key_half);
         let (words, rest) = payload.as_chunks_mut::<8>();
         for word in words {
             *word = (u64::from_ne_bytes(*word) ^ key_word).to_ne_bytes();
         }
-        let (half, rest) = rest.as_chunks_mut::<4>();
-        for half in half {
-            *half = (u32::from_ne_bytes(*half) ^ u32::from_ne_bytes(self.0)).to_ne_bytes();
+        let (halves, rest) = rest.as_chunks_mut::<4>();
+        for half in halves {
+            *half = (u32::from_ne_bytes(*half) ^ key_half).to_ne_bytes();
         }
         for (octet, key_octet) in rest.iter_mut().zip(self.0) {
             *octet ^= key_octet;

@@ -11,32 +11,59 @@
 //! runs one path, and without arguments lists them.
 
 use std::hint::black_box;
+use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use switchboard::echo::Echo;
 use switchboard::engine::{Engine, Flow, Handler};
+use switchboard::hub::Slots;
+use switchboard::hub::routes::{Routes, Standing};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, Step};
 use switchboard::relay::envelope::{Envelope, EnvelopeLimits};
 use switchboard::relay::{Relay, RelayConfig};
 use switchboard::timer::Millis;
 use switchboard::wire::utf8::validate;
-use switchboard::wire::{FrameHeader, MaskingKey};
+use switchboard::wire::{CloseCode, FrameHeader, MaskingKey};
 use switchboard::{ConnId, Limits};
 
 /// A name, what one of its counts is, and how to run it.
 struct Path(&'static str, &'static str, fn(usize));
 
-const PATHS: [Path; 9] = [
+const PATHS: &[Path] = &[
     Path("header", "a frame header parsed", header),
-    Path("mask_125", "125 bytes unmasked", mask),
-    Path("utf8_125", "125 bytes of ASCII validated", utf8),
+    Path("mask_125", "125 bytes unmasked", |count| mask(count, 125)),
+    Path("mask_16k", "16 KiB unmasked", |count| mask(count, 16 << 10)),
+    Path("utf8_125", "125 bytes of ASCII validated", |count| utf8(count, "x", 125)),
+    Path("utf8_mixed_1k", "1 KiB of multi-byte text validated", |count| utf8(count, "żó你", 146)),
     Path("message_20", "a frame of 20 bytes, 16 in one read", message),
     Path("envelope_64", "a direct message understood", envelope),
     Path("echo_20", "an echo of 20 bytes, alone in its tick", |count| echo(count, 1, 20)),
     Path("echo_20_p16", "an echo of 20 bytes, 16 in one read", |count| echo(count, 16, 20)),
-    Path("relay_64", "a direct message of 64 bytes, alone in its tick", |count| relay(count, 1)),
-    Path("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| relay(count, 16)),
+    Path("echo_1k_p16", "an echo of 1 KiB, 16 in one read", |count| echo(count, 16, 1 << 10)),
+    Path("echo_20_c1000", "an echo of 20 bytes, beside 1,000 idle connections", echo_among),
+    Path("relay_64", "a direct message of 64 bytes, alone in its tick", |count| {
+        relay(count, 1, 0);
+    }),
+    Path("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| {
+        relay(count, 16, 0);
+    }),
+    Path("relay_64_u10k", "a direct message of 64 bytes, among 10,000 other users", |count| {
+        relay(count, 1, 10_000);
+    }),
+    Path("fanout_125", "a delivery of 125 bytes, in a room of 100 others", |count| {
+        fanout(count, 125);
+    }),
+    Path("fanout_1k", "a delivery of 1 KiB, in a room of 100 others", |count| {
+        fanout(count, 1 << 10);
+    }),
+    Path("open_close", "a connection, from accept to the end of the closing handshake", open_close),
+    Path("route_10", "a name looked up among 10", |count| route(count, 10)),
+    Path("route_100k", "a name looked up among 100,000", |count| route(count, 100_000)),
+    Path("room_100", "a message to a room of 101", |count| many(count, 100, 1)),
+    Path("group_100", "a message to a group of 101", |count| many(count, 100, 2)),
+    Path("groups_10k", "the same, and 10,000 other groups", |count| many(count, 100, 10_000)),
+    Path("churn", "one of all who come, join a group and go at once", churn),
 ];
 
 fn main() {
@@ -44,7 +71,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let [path, count] = args.as_slice() else {
         for Path(name, what, run) in PATHS {
-            run(16);
+            run(ONCE);
             println!("{name}: {what}");
         }
         return;
@@ -61,17 +88,17 @@ fn header(count: usize) {
     }
 }
 
-fn mask(count: usize) {
-    let mut payload = [b'x'; 125];
+fn mask(count: usize, len: usize) {
+    let mut payload = vec![b'x'; len];
     for _ in 0..count {
         MaskingKey([0x37, 0xfa, 0x21, 0x3d]).apply(black_box(&mut payload));
     }
 }
 
-fn utf8(count: usize) {
-    let text = [b'x'; 125];
+fn utf8(count: usize, letters: &str, times: usize) {
+    let text = letters.repeat(times);
     for _ in 0..count {
-        let _ = black_box(validate(black_box(&text)));
+        let _ = black_box(validate(black_box(text.as_bytes())));
     }
 }
 
@@ -102,11 +129,92 @@ fn echo(count: usize, depth: usize, len: usize) {
     server.run(id, &frame(&vec![b'x'; len]), count, depth);
 }
 
-fn relay(count: usize, depth: usize) {
+fn echo_among(count: usize) {
+    let mut server = Server::new(Echo);
+    let id = server.open("/");
+    for _ in 0..1_000 {
+        server.open("/");
+    }
+    server.run(id, &frame(&[b'x'; 20]), count, 1);
+}
+
+fn relay(count: usize, depth: usize, others: usize) {
     let mut server = Server::new(Relay::new(RelayConfig::default()));
+    for number in 0..others {
+        server.open(&format!("/?user=user{number}"));
+    }
     let bob = server.open("/?user=bob");
     server.open("/?user=alice");
     server.run(bob, &text_frame(&direct()), count, depth);
+}
+
+/// `count` deliveries.
+fn fanout(count: usize, len: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let sender = server.open("/");
+    for _ in 0..OTHERS {
+        server.open("/");
+    }
+    server.run(sender, &frame(&vec![b'x'; len]), count / OTHERS, 1);
+}
+
+fn open_close(count: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let close = frame_of(|connection, client, out| {
+        connection.close(client, CloseCode::NORMAL, "", out);
+    });
+    for _ in 0..count {
+        let id = server.open("/?user=alice");
+        let _ = server.engine.receive(id, &mut close.clone());
+        server.tick();
+        server.engine.end_of_input(id);
+        server.tick();
+    }
+    assert_eq!(server.engine.connections(), 0);
+}
+
+fn route(count: usize, users: usize) {
+    let (mut slots, mut routes) = (Slots::new(), Routes::new());
+    let names: Vec<String> = (0..users).map(|index| format!("user{index}")).collect();
+    for name in &names {
+        routes.connect(slots.insert(()), name, Standing::Named);
+    }
+    for index in 0..count {
+        black_box(routes.find(black_box(&names[index * 7_919 % users])));
+    }
+}
+
+/// A message to the room, or to one of several groups if there are.
+fn many(count: usize, others: usize, groups: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let bob = server.open("/?user=bob");
+    let ids: Vec<ConnId> = (0..others).map(|at| server.open(&format!("/?user=u{at}"))).collect();
+    let join = |group| text_frame(&format!(r#"{{"type":"join","group":"g{group}"}}"#));
+    for &id in ids.iter().chain([&bob]) {
+        server.run(id, &join(0), 1, 1);
+    }
+    for group in 1..groups {
+        server.run(ids[group % others], &join(group), 1, 1);
+    }
+    let content = "The quick brown fox jumps over the lazy dog. The quick brown fox";
+    let text = match groups {
+        1 => content.to_owned(),
+        _ => format!(r#"{{"group":"g0","content":"{content}"}}"#),
+    };
+    server.run(bob, &text_frame(&text), count, 1);
+}
+
+fn churn(count: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let ids: Vec<ConnId> = (0..count).map(|at| server.open(&format!("/?user=u{at}"))).collect();
+    for &id in &ids {
+        server.run(id, &text_frame(r#"{"type":"join","group":"all"}"#), 1, 1);
+    }
+    for &id in &ids {
+        server.engine.reset(id);
+    }
+    server.tick();
+    assert_eq!(server.engine.handler().counts().users, 0);
 }
 
 fn direct() -> String {
@@ -124,8 +232,14 @@ fn text_frame(payload: &str) -> Vec<u8> {
 }
 
 fn sent(message: Message<'_>) -> Vec<u8> {
+    frame_of(|connection, client, out| {
+        connection.send(client, message, out);
+    })
+}
+
+fn frame_of(write: impl FnOnce(&mut Connection, &Endpoint, &mut Outbox)) -> Vec<u8> {
     let mut out = Outbox::new();
-    Connection::new().send(&Endpoint::client(), message, &mut out);
+    write(&mut Connection::new(), &Endpoint::client(), &mut out);
     out.front().to_vec()
 }
 
@@ -170,10 +284,24 @@ impl<H: Handler> Server<H> {
         self.engine.run_timers();
         self.engine.before_flush();
         while let Some(id) = self.engine.next_dirty() {
-            let len = self.engine.output(id).map_or(0, |outbox| black_box(outbox.front()).len());
+            let len = self.engine.output(id).map_or(0, offered);
             self.engine.wrote(id, len, len);
         }
         self.engine.reap(&mut Vec::new());
         self.engine.begin_tick(Millis(self.now / 16));
     }
 }
+
+/// What the event loop would hand to the kernel.
+fn offered(outbox: &Outbox) -> usize {
+    if outbox.is_contiguous() {
+        return black_box(outbox.front()).len();
+    }
+    let mut slices = [IoSlice::new(&[]); 64];
+    let filled = outbox.io_slices(&mut slices);
+    black_box(&slices[..filled]).iter().map(|slice| slice.len()).sum()
+}
+
+/// Enough for each path to come round once: deliveries are counted, not messages.
+const ONCE: usize = OTHERS;
+const OTHERS: usize = 100;

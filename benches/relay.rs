@@ -1,21 +1,25 @@
 //! How long it takes to understand a message and to find its receiver.
 //!
 //! `cargo bench --bench relay` measures; `cargo bench --bench relay -- --test` only runs each once.
-//! Beside the envelope stands `serde_json::Value`, which is what a relay in a hurry would use.
+//!
+//! Beside each stands its plain version or its limit: `serde_json` building a tree and building
+//! nothing, a `HashMap<String, usize>` as it comes, a copy of the frame to each recipient.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::net::SocketAddr;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use switchboard::config::Limits;
 use switchboard::engine::Engine;
-use switchboard::hub::Slots;
 use switchboard::hub::groups::Groups;
 use switchboard::hub::routes::{Routes, Standing};
+use switchboard::hub::{ConnId, Slots};
 use switchboard::outbox::Outbox;
-use switchboard::protocol::{Connection, Endpoint, MessageKind};
+use switchboard::protocol::{Connection, Endpoint, Message};
 use switchboard::relay::envelope::{Envelope, EnvelopeLimits};
 use switchboard::relay::{Relay, RelayConfig};
+use switchboard::timer::Millis;
 
 /// A direct message whose content is `len` bytes of text.
 fn direct(len: usize) -> String {
@@ -46,33 +50,46 @@ fn envelope(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("serde_json::Value", name), |bencher| {
             bencher.iter(|| serde_json::from_str::<serde_json::Value>(black_box(&text)));
         });
+        group.bench_function(BenchmarkId::new("serde_json::IgnoredAny", name), |bencher| {
+            bencher.iter(|| serde_json::from_str::<serde::de::IgnoredAny>(black_box(&text)));
+        });
     }
     group.finish();
 }
 
 /// From a name to the connections behind it, and from a connection to its user.
 fn route(criterion: &mut Criterion) {
-    let (mut slots, mut routes) = (Slots::new(), Routes::new());
-    let ids: Vec<_> = (0..10_000).map(|_| slots.insert(())).collect();
-    for (index, &id) in ids.iter().enumerate() {
-        routes.connect(id, &format!("user{index}"), Standing::Named);
-    }
     let mut group = criterion.benchmark_group("route");
-    group.bench_function("name to connections, 10,000 users", |bencher| {
-        let names: Vec<String> = (0..10_000).map(|index| format!("user{index}")).collect();
+    for users in [10, 10_000, 100_000] {
+        let (mut slots, mut routes) = (Slots::new(), Routes::new());
+        let ids: Vec<_> = (0..users).map(|_| slots.insert(())).collect();
+        let names: Vec<String> = (0..users).map(|index| format!("user{index}")).collect();
+        for (&id, name) in ids.iter().zip(&names) {
+            routes.connect(id, name, Standing::Named);
+        }
+        let plain: HashMap<String, usize> = names.iter().cloned().zip(0..).collect();
+        // 7,919 is prime and divides none of the sizes: everybody in turn, nobody's neighbour next.
         let mut next = 0;
-        bencher.iter(|| {
-            next = (next + 7_919) % names.len();
-            routes.find(black_box(&names[next])).map(|user| routes.connections(user).len())
+        let mut step = || {
+            next = (next + 7_919) % users;
+            next
+        };
+        group.bench_function(BenchmarkId::new("name to connections", users), |bencher| {
+            bencher.iter(|| {
+                let user = routes.find(black_box(&names[step()]));
+                user.map(|user| routes.connections(user).len())
+            });
         });
-    });
-    group.bench_function("connection to name, 10,000 users", |bencher| {
-        let mut next = 0;
-        bencher.iter(|| {
-            next = (next + 7_919) % ids.len();
-            routes.user_of(black_box(ids[next])).map(|user| routes.name(user).len())
+        group.bench_function(BenchmarkId::new("HashMap<String, usize>", users), |bencher| {
+            bencher.iter(|| plain.get(black_box(&names[step()])).copied());
         });
-    });
+        group.bench_function(BenchmarkId::new("connection to name", users), |bencher| {
+            bencher.iter(|| {
+                let user = routes.user_of(black_box(ids[step()]));
+                user.map(|user| routes.name(user).len())
+            });
+        });
+    }
     group.finish();
 }
 
@@ -104,42 +121,96 @@ fn churn(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A direct message through the whole server but its sockets: parse the frame, unmask, understand,
-/// route, encode, flush. Compare with "echo" of the same bytes to see what routing costs.
+/// The whole server but its sockets: parse the frame, unmask, understand, route, encode, flush.
+struct Server {
+    engine: Engine<Relay>,
+}
+
+impl Server {
+    fn new() -> Server {
+        Server { engine: Engine::new(Limits::relay(), Relay::new(RelayConfig::default())) }
+    }
+
+    fn open(&mut self, target: &str) -> ConnId {
+        let id = self.engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000))).expect("room");
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Sec-WebSocket-Version: 13\r\n\r\n"
+        );
+        self.receive(id, &mut request.into_bytes());
+        id
+    }
+
+    /// One tick, and a network that takes everything at once.
+    fn receive(&mut self, id: ConnId, bytes: &mut [u8]) {
+        self.engine.begin_tick(Millis(0));
+        let _ = self.engine.receive(id, bytes);
+        while let Some(id) = self.engine.next_dirty() {
+            let written = self.engine.output(id).map_or(0, Outbox::len);
+            self.engine.wrote(id, written, written);
+        }
+    }
+}
+
+/// A client's frame.
+fn frame(text: &str) -> Vec<u8> {
+    let mut out = Outbox::new();
+    Connection::new().send(&Endpoint::client(), Message::Text(text), &mut out);
+    out.front().to_vec()
+}
+
+/// A direct message. Compare with "echo" of the same bytes to see what routing costs.
 fn relay(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("relay");
     for len in [64, 1024] {
-        let mut engine = Engine::new(Limits::relay(), Relay::new(RelayConfig::default()));
-        let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
-        let mut ids = ["alice", "bob"].map(|user| {
-            let id = engine.accept(peer).expect("room for two");
-            let request = format!(
-                "GET /?user={user} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-                 Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                 Sec-WebSocket-Version: 13\r\n\r\n"
-            );
-            let _ = engine.receive(id, &mut request.into_bytes());
-            id
-        });
-        ids.reverse();
-        let mut out = Outbox::new();
-        let text = direct(len);
-        Connection::new().send_parts(
-            &Endpoint::client(),
-            MessageKind::Text,
-            &[text.as_bytes()],
-            &mut out,
-        );
-        let frame = out.front().to_vec();
+        let mut server = Server::new();
+        server.open("/?user=alice");
+        let bob = server.open("/?user=bob");
+        let frame = frame(&direct(len));
         let mut bytes = frame.clone();
         group.throughput(Throughput::Elements(1));
         group.bench_function(BenchmarkId::new("direct", len), |bencher| {
             bencher.iter(|| {
                 bytes.copy_from_slice(&frame);
-                let _ = engine.receive(ids[0], black_box(&mut bytes));
-                while let Some(id) = engine.next_dirty() {
-                    let written = engine.output(id).map_or(0, Outbox::len);
-                    engine.wrote(id, written, written);
+                server.receive(bob, black_box(&mut bytes));
+            });
+        });
+    }
+    group.finish();
+}
+
+/// One message to the 1,000 in a room and to the 1,000 members of a group, beside the least that
+/// has to be done: one copy for each into a buffer that is there already.
+fn broadcast(criterion: &mut Criterion) {
+    const MEMBERS: usize = 1_000;
+    let mut group = criterion.benchmark_group("broadcast to 1,000");
+    group.throughput(Throughput::Elements(MEMBERS as u64));
+    for len in [64, 1024] {
+        let text = "x".repeat(len);
+        let mut server = Server::new();
+        let ids: Vec<ConnId> =
+            (0..=MEMBERS).map(|index| server.open(&format!("/?user=u{index}"))).collect();
+        for &id in &ids {
+            server.receive(id, &mut frame(r#"{"type":"join","group":"all"}"#));
+        }
+        let to_group = format!(r#"{{"group":"all","content":"{text}"}}"#);
+        for (name, frame) in [("room", frame(&text)), ("group", frame(&to_group))] {
+            let mut bytes = frame.clone();
+            group.bench_function(BenchmarkId::new(name, len), |bencher| {
+                bencher.iter(|| {
+                    bytes.copy_from_slice(&frame);
+                    server.receive(ids[0], black_box(&mut bytes));
+                });
+            });
+        }
+        let frame = frame(&text);
+        let mut buffers: Vec<Vec<u8>> = ids.iter().map(|_| Vec::with_capacity(2048)).collect();
+        group.bench_function(BenchmarkId::new("memcpy", len), |bencher| {
+            bencher.iter(|| {
+                for buffer in &mut buffers {
+                    buffer.clear();
+                    buffer.extend_from_slice(black_box(&frame));
                 }
             });
         });
@@ -147,5 +218,5 @@ fn relay(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, envelope, route, churn, relay);
+criterion_group!(benches, envelope, route, churn, relay, broadcast);
 criterion_main!(benches);

@@ -6,15 +6,8 @@
 //! they were queued.
 //!
 //! ```text
-//!            sent                     queue.len
-//!        |--------->|<------------------------------------------->|
-//!        +---------------------+----------------------+-----------+
-//! chunks | Own: small frames,  | Shared: one frame of | Own ...   |
-//!        | one after the other | a broadcast, or      |           |
-//!        |                     | Passed: a received   |           |
-//!        |                     | message, by Rc       |           |
-//!        +---------------------+----------------------+-----------+
-//!        ^ front                                            back ^
+//!   small frames: [tail                ]                  copied one behind the other: one `write`
+//!   large ones:   [own ][shared ][own ][passed   ][tail]  by reference, no copy: one `writev`
 //! ```
 //!
 //! An idle outbox is one null pointer: its queue goes back to the endpoint's [`Pool`] when the last
@@ -24,10 +17,15 @@
 //! What this module does not know: frames, sockets, and whether it is full. The water marks are
 //! rules of the engine, which compares [`Outbox::len`] with them.
 
-use std::collections::VecDeque;
+mod pool;
+mod queue;
+
 use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
+
+pub use self::pool::Pool;
+use self::queue::{Chunk, Queue};
 
 /// One encoded frame, header included, that many outboxes refer to without copying it.
 ///
@@ -70,20 +68,67 @@ impl Payload {
         &self.0
     }
 
-    /// Where in the buffer `part` lies, if it lies there at all: the very same memory, not merely
-    /// equal bytes.
-    fn place(&self, part: &[u8]) -> Option<Range<usize>> {
-        let start = (part.as_ptr() as usize).checked_sub(self.0.as_ptr() as usize)?;
-        let end = start.checked_add(part.len())?;
-        (end <= self.0.len()).then_some(start..end)
-    }
-
     /// Gives the buffer to the pool, if nobody else refers to it.
     pub fn recycle(self, pool: &mut Pool) {
         if let Some(bytes) = Rc::into_inner(self.0) {
             pool.keep_buffer(bytes);
         }
     }
+}
+
+/// Where the bytes of a message lie that is being passed on, if they need not be copied.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a read buffer at this address and of this length, for as long as nothing else is read.
+    Lent {
+        /// Where it begins; compared, never followed.
+        start: usize,
+        /// Its length in bytes.
+        len: usize,
+        /// How long a part must be to be worth a slice of its own.
+        min_bytes: usize,
+    },
+    /// In a buffer of the message's own.
+    Payload(Payload),
+}
+
+impl Source {
+    /// A read buffer, for parts of at least `min_bytes` bytes.
+    pub fn lent(read_buffer: &[u8], min_bytes: usize) -> Source {
+        Source::Lent { start: read_buffer.as_ptr() as usize, len: read_buffer.len(), min_bytes }
+    }
+
+    /// Whether there is a part that need not be copied.
+    pub fn has_any(&self, parts: &[&[u8]]) -> bool {
+        parts.iter().any(|part| self.place(part).is_some())
+    }
+
+    /// The reference to a part that lies there and is worth it.
+    ///
+    /// What is queued keeps the whole of a payload's buffer alive, and a peer must not be able to
+    /// make much of it wait behind little: of that, a part has to be a quarter.
+    fn place(&self, part: &[u8]) -> Option<Chunk> {
+        match self {
+            Source::Lent { start, len, min_bytes } if part.len() >= *min_bytes => {
+                within(*start, *len, part).map(Chunk::Lent)
+            }
+            Source::Payload(payload)
+                if part.len() >= PASS_MIN_BYTES.max(payload.0.capacity() / 4) =>
+            {
+                let place = within(payload.0.as_ptr() as usize, payload.0.len(), part)?;
+                Some(Chunk::Passed(payload.clone(), place))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Where in the `len` bytes at `start` `part` lies, if it lies there at all: the very same memory,
+/// not merely equal bytes.
+fn within(start: usize, len: usize, part: &[u8]) -> Option<Range<usize>> {
+    let first = (part.as_ptr() as usize).checked_sub(start)?;
+    let end = first.checked_add(part.len())?;
+    (end <= len).then_some(first..end)
 }
 
 /// The send queue of one connection; see the [module](self).
@@ -99,11 +144,13 @@ impl Outbox {
     }
 
     /// Bytes queued and not yet written.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.len)
+        self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
     /// Whether everything has been written.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -111,19 +158,14 @@ impl Outbox {
     /// Appends bytes by copying them.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        let queue = self.queue.get_or_insert_default();
-        queue.len += bytes.len();
-        queue.own(bytes.len()).extend_from_slice(bytes);
+        self.push_with(bytes.len(), |own| own.extend_from_slice(bytes));
     }
 
-    /// Appends `len` bytes that `write` must append to the vector it is given, so that a payload
+    /// Appends what `write` appends to the vector it is given, at most `len` bytes, so that a frame
     /// can be built in place (a client masks while it copies).
+    #[inline]
     pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let queue = self.queue.get_or_insert_default();
-        let own = queue.own(len);
-        let before = own.len();
-        write(own);
-        queue.len += own.len() - before;
+        self.queue.get_or_insert_default().push_with(len, write);
     }
 
     /// Appends a shared frame: by reference from [`SHARE_MIN_BYTES`] on, else by copying.
@@ -132,53 +174,61 @@ impl Outbox {
         if !frame.is_shared() {
             return self.push(&frame.0);
         }
-        let queue = self.queue.get_or_insert_default();
-        queue.len += frame.0.len();
-        queue.drop_empty_back();
-        queue.chunks.push_back(Chunk::Shared(frame.clone()));
+        self.queue.get_or_insert_default().push_chunk(Chunk::Shared(frame.clone()));
     }
 
-    /// Appends `part` by reference if it lies in `payload` and is at least [`SHARE_MIN_BYTES`] long
-    /// and a quarter of that buffer, else by copying: what is queued keeps the whole buffer alive,
-    /// and a peer must not be able to make much of it wait behind little.
-    pub fn push_part(&mut self, part: &[u8], payload: Option<&Payload>) {
-        let place = match payload {
-            Some(payload) if part.len() >= SHARE_MIN_BYTES.max(payload.0.capacity() / 4) => {
-                payload.place(part)
-            }
-            _ => None,
-        };
-        let (Some(payload), Some(place)) = (payload, place) else { return self.push(part) };
+    /// Appends a frame whose payload is `parts` in a row: those that `source` lends or shares by
+    /// reference, the others and the header (at most 14 bytes) by copying them.
+    pub fn push_from(&mut self, source: &Source, header: &[u8], parts: &[&[u8]]) {
         let queue = self.queue.get_or_insert_default();
-        queue.len += part.len();
-        queue.drop_empty_back();
-        queue.chunks.push_back(Chunk::Passed(payload.clone(), place));
+        queue.push_short(header);
+        for part in parts {
+            match source.place(part) {
+                Some(chunk) => queue.push_chunk(chunk),
+                None => queue.push_with(part.len(), |own| own.extend_from_slice(part)),
+            }
+        }
+    }
+
+    /// Whether something in it lies in a read buffer: then it must be written by
+    /// [`io_slices_in`](Outbox::io_slices_in), and [`keep_lent`](Outbox::keep_lent) be called,
+    /// before that buffer is used anew.
+    #[inline]
+    pub fn is_lent(&self) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.is_lent())
+    }
+
+    /// Copies what still lies in the read buffer, which is to be used anew.
+    pub fn keep_lent(&mut self, read_buffer: &[u8], pool: &mut Pool) {
+        if let Some(queue) = &mut self.queue {
+            queue.keep_lent(read_buffer, pool);
+        }
     }
 
     /// Fills `slices` with what to write next and returns how many were filled.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let Some(queue) = &self.queue else { return 0 };
-        let mut skip = queue.sent;
-        let mut filled = 0;
-        for (slot, chunk) in slices.iter_mut().zip(&queue.chunks) {
-            *slot = IoSlice::new(&chunk.bytes()[skip..]);
-            skip = 0;
-            filled += 1;
-        }
-        filled
+        self.io_slices_in(slices, &[])
+    }
+
+    /// The same where something of it [is lent](Outbox::is_lent) by `read_buffer`.
+    ///
+    /// # Panics
+    ///
+    /// If it is not that buffer.
+    pub fn io_slices_in<'a>(&'a self, slices: &mut [IoSlice<'a>], read_buffer: &'a [u8]) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.io_slices(slices, read_buffer))
     }
 
     /// The first contiguous run of bytes to write: what a single `write` can take.
+    #[inline]
     pub fn front(&self) -> &[u8] {
-        match &self.queue {
-            Some(queue) if queue.len > 0 => &queue.chunks[0].bytes()[queue.sent..],
-            _ => &[],
-        }
+        self.queue.as_ref().map_or(&[], |queue| queue.front())
     }
 
     /// Whether [`front`](Outbox::front) is all there is, so that a plain `write` will do.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
-        self.queue.as_ref().is_none_or(|queue| queue.chunks.len() <= 1)
+        self.queue.as_ref().is_none_or(|queue| queue.is_contiguous())
     }
 
     /// Forgets the first `written` bytes, which the kernel has taken.
@@ -195,27 +245,11 @@ impl Outbox {
     /// # Panics
     ///
     /// As [`advance`](Outbox::advance).
+    #[inline]
     pub fn advance_into(&mut self, written: usize, pool: &mut Pool) {
-        let Some(queue) = &mut self.queue else {
-            assert!(written == 0, "invariant: nothing was queued, so nothing was written");
-            return;
-        };
-        assert!(written <= queue.len, "invariant: written <= queued");
-        queue.len -= written;
-        queue.sent += written;
-        if queue.len == 0 {
-            queue.reset(pool);
-            return;
-        }
-        while let Some(front) = queue.chunks.front() {
-            let len = front.bytes().len();
-            if queue.sent < len {
-                break;
-            }
-            queue.sent -= len;
-            if let Some(chunk) = queue.chunks.pop_front() {
-                chunk.recycle(pool);
-            }
+        match &mut self.queue {
+            Some(queue) => queue.advance(written, pool),
+            None => assert!(written == 0, "invariant: nothing was queued, so nothing was written"),
         }
     }
 
@@ -224,14 +258,19 @@ impl Outbox {
         self.queue = None;
     }
 
+    /// Whether `len` bytes can be pushed as it is, without [`reserve`](Outbox::reserve).
+    #[inline]
+    pub fn has_room(&self, len: usize) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.has_room(len))
+    }
+
     /// Provides for `len` bytes to be pushed, from the pool if it has what is needed; call it
     /// before pushing. Without it the outbox allocates by itself.
-    #[inline]
     pub fn reserve(&mut self, len: usize, pool: &mut Pool) {
         if self.queue.is_none() {
             self.queue = pool.take();
         }
-        self.queue.get_or_insert_default().make_room(len, pool);
+        self.queue.get_or_insert_default().reserve(len, pool);
     }
 
     /// Gives the queue back to the pool, if the outbox is empty; call it after a flush.
@@ -245,229 +284,19 @@ impl Outbox {
     }
 }
 
-/// Queues that no connection uses at the moment, so that a message costs no allocation.
-#[derive(Debug)]
-pub struct Pool {
-    // Boxed, because a queue moves between the pool and an outbox as one pointer.
-    #[allow(clippy::vec_box)]
-    queues: Vec<Box<Queue>>,
-    /// Buffers of [`CHUNK_MAX_BYTES`] and more, the latest used last.
-    buffers: Vec<Vec<u8>>,
-    /// What all of them own. Invariant: at most `max_bytes`.
-    bytes: usize,
-    /// The buffers' part of them.
-    buffer_bytes: usize,
-    max_bytes: usize,
-}
+/// A shared frame shorter than this is copied. Its bytes are warm, since they go to many, and those
+/// of as many queues would not be: already from here on a slice of the `writev` is cheaper.
+pub const SHARE_MIN_BYTES: usize = 1024;
 
-impl Pool {
-    /// A pool whose idle queues own at most `max_bytes` together, so that it keeps many small ones
-    /// or a few large ones, of at most [`SMALL_MAX_BYTES`] each.
-    pub fn new(max_bytes: usize) -> Pool {
-        Pool { queues: Vec::new(), buffers: Vec::new(), bytes: 0, buffer_bytes: 0, max_bytes }
-    }
-
-    /// Bytes of the buffers that the pool owns.
-    pub fn buffer_bytes(&self) -> usize {
-        self.buffer_bytes
-    }
-
-    /// A buffer with room for `len` bytes, and for [`CHUNK_MAX_BYTES`] at least. What is in it is
-    /// left over from its last use: it is handed out as it is so that nobody has to clear it.
-    pub fn take_buffer(&mut self, len: usize) -> Vec<u8> {
-        let len = len.max(CHUNK_MAX_BYTES);
-        // Neither too small nor so large that somebody else will miss it.
-        let fits = len..=len.saturating_mul(2);
-        let found = self.buffers.iter().rposition(|buffer| fits.contains(&buffer.capacity()));
-        match found.map(|place| self.buffers.remove(place)) {
-            Some(buffer) => {
-                self.bytes -= buffer.capacity();
-                self.buffer_bytes -= buffer.capacity();
-                buffer
-            }
-            None => Vec::with_capacity(len),
-        }
-    }
-
-    /// Keeps a buffer for the next who needs one, if it is large enough to be worth it and the
-    /// pool has room for it.
-    pub fn keep_buffer(&mut self, buffer: Vec<u8>) {
-        let capacity = buffer.capacity();
-        if capacity >= CHUNK_MAX_BYTES && capacity <= self.max_bytes - self.bytes {
-            self.bytes += capacity;
-            self.buffer_bytes += capacity;
-            self.buffers.push(buffer);
-        }
-    }
-
-    /// Gives memory back until no more than `max_bytes` are kept in buffers.
-    pub fn trim(&mut self, max_bytes: usize) {
-        while self.buffer_bytes > max_bytes && !self.buffers.is_empty() {
-            // The one that was used the longest time ago.
-            let capacity = self.buffers.remove(0).capacity();
-            self.buffer_bytes -= capacity;
-            self.bytes -= capacity;
-        }
-    }
-
-    #[inline]
-    fn take(&mut self) -> Option<Box<Queue>> {
-        let queue = self.queues.pop()?;
-        self.bytes -= queue.footprint();
-        Some(queue)
-    }
-
-    #[inline]
-    fn keep(&mut self, queue: Box<Queue>) {
-        let footprint = queue.footprint();
-        if footprint <= self.max_bytes - self.bytes {
-            self.bytes += footprint;
-            self.queues.push(queue);
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Queue {
-    chunks: VecDeque<Chunk>,
-    /// Bytes of the first chunk that are written already.
-    /// Invariant: `sent < chunks[0].len()`, or 0 if there is no chunk.
-    sent: usize,
-    /// Bytes in all chunks, less `sent`.
-    len: usize,
-    /// The small vector, while larger ones are in use.
-    small: Vec<u8>,
-}
-
-impl Queue {
-    /// The vector to append `len` more bytes to: the last chunk if it is ours and has not grown
-    /// large, so that appending never moves more than [`CHUNK_MAX_BYTES`].
-    #[inline]
-    fn own(&mut self, len: usize) -> &mut Vec<u8> {
-        let fits = match self.chunks.back() {
-            Some(Chunk::Own(bytes)) => {
-                bytes.is_empty() || bytes.len() + len <= CHUNK_MAX_BYTES.max(bytes.capacity())
-            }
-            _ => false,
-        };
-        if !fits {
-            self.chunks.push_back(Chunk::Own(Vec::with_capacity(len)));
-        }
-        match self.chunks.back_mut() {
-            Some(Chunk::Own(bytes)) => bytes,
-            _ => unreachable!("invariant: the last chunk is ours, it was just looked at or pushed"),
-        }
-    }
-
-    /// Makes the last chunk one that takes `len` more bytes without allocating: a small vector as
-    /// long as little is queued, then buffers of the pool.
-    #[inline]
-    fn make_room(&mut self, len: usize, pool: &mut Pool) {
-        if let Some(Chunk::Own(bytes)) = self.chunks.back()
-            && (bytes.capacity() - bytes.len() >= len || bytes.len() + len <= SMALL_MAX_BYTES)
-        {
-            return;
-        }
-        let overflows = matches!(self.chunks.back(), Some(Chunk::Own(bytes)) if !bytes.is_empty());
-        if len > SMALL_MAX_BYTES || overflows {
-            self.add_buffer(len, pool);
-        }
-    }
-
-    fn add_buffer(&mut self, len: usize, pool: &mut Pool) {
-        let mut buffer = pool.take_buffer(len);
-        buffer.clear();
-        if let Some(Chunk::Own(bytes)) = self.chunks.back_mut()
-            && bytes.capacity() <= SMALL_MAX_BYTES
-        {
-            // What is there moves along, so that all of it leaves in one plain write.
-            buffer.extend_from_slice(bytes);
-            bytes.clear();
-            self.small = std::mem::take(bytes);
-            self.chunks.pop_back();
-        }
-        self.chunks.push_back(Chunk::Own(buffer));
-    }
-
-    /// Bytes that an empty queue owns, itself included: its table and the one vector it kept.
-    #[inline]
-    fn footprint(&self) -> usize {
-        let kept = match self.chunks.front() {
-            Some(Chunk::Own(bytes)) => bytes.capacity(),
-            _ => 0,
-        };
-        size_of::<Queue>() + self.chunks.capacity() * size_of::<Chunk>() + kept
-    }
-
-    fn drop_empty_back(&mut self) {
-        if let Some(Chunk::Own(bytes)) = self.chunks.back_mut()
-            && bytes.is_empty()
-        {
-            self.small = std::mem::take(bytes);
-            self.chunks.pop_back();
-        }
-    }
-
-    /// Empties the queue but keeps one small vector, so that the next message finds room.
-    #[inline]
-    fn reset(&mut self, pool: &mut Pool) {
-        self.sent = 0;
-        self.len = 0;
-        if let [Chunk::Own(bytes)] = self.chunks.make_contiguous()
-            && bytes.capacity() <= SMALL_MAX_BYTES
-        {
-            return bytes.clear();
-        }
-        for chunk in self.chunks.drain(..) {
-            chunk.recycle(pool);
-        }
-        if self.chunks.capacity() > KEEP_MAX_CHUNKS {
-            self.chunks.shrink_to(KEEP_MAX_CHUNKS);
-        }
-        let mut small = std::mem::take(&mut self.small);
-        if small.capacity() > 0 && small.capacity() <= SMALL_MAX_BYTES {
-            small.clear();
-            self.chunks.push_back(Chunk::Own(small));
-        }
-    }
-}
-
-#[derive(Debug)]
-enum Chunk {
-    Own(Vec<u8>),
-    Passed(Payload, Range<usize>),
-    Shared(Frame),
-}
-
-impl Chunk {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Chunk::Own(bytes) => bytes,
-            Chunk::Passed(payload, place) => &payload.as_bytes()[place.clone()],
-            Chunk::Shared(frame) => frame.as_bytes(),
-        }
-    }
-
-    fn recycle(self, pool: &mut Pool) {
-        match self {
-            Chunk::Own(bytes) => pool.keep_buffer(bytes),
-            Chunk::Passed(payload, _) => payload.recycle(pool),
-            Chunk::Shared(_) => {}
-        }
-    }
-}
-
-/// A shared frame shorter than this is copied: below it, a copy is cheaper than one more slice in
-/// the `writev` (see the `outbox` bench).
-pub const SHARE_MIN_BYTES: usize = 4096;
+/// A part of a received message shorter than this is copied: a copy is cheaper than one more slice
+/// in the `writev`.
+pub const PASS_MIN_BYTES: usize = 4096;
 
 /// A chunk of copied bytes grows to this, then another is begun.
 pub const CHUNK_MAX_BYTES: usize = 64 * 1024;
 
 /// The largest buffer that an idle queue keeps; a queue that needs more gets it from the pool.
 pub const SMALL_MAX_BYTES: usize = 4096;
-
-const KEEP_MAX_CHUNKS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -540,8 +369,8 @@ mod tests {
         drain(&mut outbox, usize::MAX);
         outbox.give_back(&mut pool);
         outbox.reserve(0, &mut pool);
-        let kept: usize = outbox.queue.iter().flat_map(|q| &q.chunks).map(chunk_capacity).sum();
-        assert!(kept <= SMALL_MAX_BYTES, "{kept} bytes kept");
+        let kept: usize = outbox.queue.iter().map(|queue| queue.footprint()).sum();
+        assert!(kept <= SMALL_MAX_BYTES + 1024, "{kept} bytes kept");
     }
 
     #[test]
@@ -568,18 +397,48 @@ mod tests {
     #[test]
     fn a_received_message_is_passed_on_by_reference_and_a_small_part_of_it_is_not() {
         let payload = Payload::new(vec![7; 1 << 20]);
+        let source = Source::Payload(payload.clone());
         let mut outbox = Outbox::new();
-        for (len, references) in [(1 << 20, 2), (1 << 18, 3), ((1 << 18) - 1, 3), (5_000, 3)] {
-            outbox.push_part(&payload.as_bytes()[..len], Some(&payload));
+        for (len, references) in [(1 << 20, 3), (1 << 18, 4), ((1 << 18) - 1, 4), (5_000, 4)] {
+            outbox.push_from(&source, &[7; 2], &[&payload.as_bytes()[..len]]);
             assert_eq!(Rc::strong_count(&payload.0), references, "{len} bytes");
         }
         // Equal bytes elsewhere are not the same bytes.
-        outbox.push_part(&vec![7; 1 << 20], Some(&payload));
-        assert_eq!(Rc::strong_count(&payload.0), 3);
+        outbox.push_from(&source, &[7; 2], &[&vec![7; 1 << 20]]);
+        assert_eq!(Rc::strong_count(&payload.0), 4);
         let all = drain(&mut outbox, 100_000);
-        assert_eq!(all.len(), (2 << 20) + (2 << 18) - 1 + 5_000);
+        assert_eq!(all.len(), (2 << 20) + (2 << 18) - 1 + 5_000 + 10);
         assert!(all.iter().all(|byte| *byte == 7));
-        assert_eq!(Rc::strong_count(&payload.0), 1);
+        assert_eq!(Rc::strong_count(&payload.0), 2);
+    }
+
+    #[test]
+    fn what_a_read_buffer_lends_is_copied_before_that_is_used_anew_and_not_sooner() {
+        for written in [0, 1, 2, 3, 50, 101, 102, 103, 150, 204] {
+            let mut read_buffer: Vec<u8> = (0..=255).collect();
+            let source = Source::lent(&read_buffer, 100);
+            let mut outbox = Outbox::new();
+            outbox.push_from(&source, b"h1", &[&read_buffer[10..110]]);
+            outbox.push_from(&source, b"h2", &[&read_buffer[20..119], b"!"]);
+            let mut wanted = b"h1".to_vec();
+            wanted.extend(10..110);
+            wanted.extend(b"h2");
+            wanted.extend(20..119);
+            wanted.extend(b"!");
+            assert!(outbox.is_lent());
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = outbox.io_slices_in(&mut slices, &read_buffer);
+            assert_eq!(
+                slices[..filled].iter().flat_map(|s| s.to_vec()).collect::<Vec<u8>>(),
+                wanted
+            );
+            assert_eq!(slices[1].as_ptr(), read_buffer[10..].as_ptr(), "no copy");
+            outbox.advance(written);
+            outbox.keep_lent(&read_buffer, &mut Pool::new(1 << 20));
+            read_buffer.fill(0);
+            assert!(!outbox.is_lent());
+            assert_eq!(drain(&mut outbox, 7), wanted[written..], "after {written} bytes");
+        }
     }
 
     #[test]
@@ -588,12 +447,5 @@ mod tests {
         let mut outbox = Outbox::new();
         outbox.push(b"abc");
         outbox.advance(4);
-    }
-
-    fn chunk_capacity(chunk: &Chunk) -> usize {
-        match chunk {
-            Chunk::Own(bytes) => bytes.capacity(),
-            Chunk::Passed(..) | Chunk::Shared(_) => 0,
-        }
     }
 }

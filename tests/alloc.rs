@@ -57,12 +57,14 @@ struct Server<H> {
     actions: Vec<Action>,
     buffer: Vec<u8>,
     written: usize,
+    now: Millis,
 }
 
 impl<H: Handler> Server<H> {
     fn new(handler: H) -> Server<H> {
         let engine = Engine::new(Limits::relay(), handler);
-        Server { engine, actions: Vec::new(), buffer: vec![0; 1 << 16], written: 0 }
+        let (buffer, now) = (vec![0; 1 << 16], Millis(0));
+        Server { engine, actions: Vec::new(), buffer, written: 0, now }
     }
 
     fn tick(&mut self) {
@@ -78,10 +80,19 @@ impl<H: Handler> Server<H> {
     }
 
     fn receive(&mut self, id: ConnId, bytes: &[u8]) {
-        self.engine.begin_tick(Millis(0));
+        self.engine.begin_tick(self.now);
         self.buffer[..bytes.len()].copy_from_slice(bytes);
         assert_eq!(self.engine.receive(id, &mut self.buffer[..bytes.len()]), Flow::Read);
         self.tick();
+    }
+
+    /// Lets time go by with nothing to do.
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now = self.now.after(1_000);
+            self.engine.begin_tick(self.now);
+            self.tick();
+        }
     }
 
     fn open(&mut self, target: &str) -> ConnId {
@@ -216,6 +227,23 @@ fn an_open_connection_that_is_silent_owns_nothing() {
     }
     assert_eq!(LIVE_BYTES.get() - before, 0, "bytes owned by 100 connections");
     assert_eq!(server.engine.connections(), 100);
+}
+
+#[test]
+fn what_a_burst_needed_is_given_back_a_few_seconds_later() {
+    let mut server = Server::new(Forward { to_all: true, ..Forward::default() });
+    let from = server.open("/");
+    for _ in 1..3_000 {
+        server.open("/");
+    }
+    server.pass(2);
+    let before = LIVE_BYTES.get();
+    server.receive(from, &frame(&[b'x'; 1_000]));
+    let kept = LIVE_BYTES.get() - before;
+    assert!(kept > 2 << 20, "{kept} bytes are kept for the next message");
+    server.pass(4);
+    let kept = LIVE_BYTES.get() - before;
+    assert!(kept < 64 << 10, "{kept} bytes are still kept");
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use std::net::SocketAddr;
 
-use super::core::{Core, Timer};
+use super::core::Core;
 use super::handler::{Cause, Delivery};
 use super::slot::Stage;
 use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
-use crate::timer::Millis;
-use crate::wire::{CloseCode, FrameHeader, Opcode};
+use crate::timer::{Millis, Tick};
+use crate::wire::{CloseCode, Opcode};
 
 /// What a callback may do. Every call only queues; nothing is written, and no other callback is
 /// entered, before the one that runs has returned.
@@ -36,13 +36,13 @@ impl Context<'_> {
 
     /// Where the connection comes from; `None` if it is gone.
     pub fn peer(&self, id: ConnId) -> Option<SocketAddr> {
-        self.core.slots.get(id).map(|slot| slot.peer)
+        self.core.slots.get(id).map(|slot| slot.peer.addr())
     }
 
     /// Sends a message.
     #[inline]
     pub fn send(&mut self, to: ConnId, message: Message<'_>) -> Delivery {
-        self.core.send_parts(to, message.kind(), &[message.as_bytes()])
+        self.core.send(to, message)
     }
 
     /// Sends one message whose payload is `parts` in a row, without putting them together first.
@@ -59,8 +59,6 @@ impl Context<'_> {
             MessageKind::Binary => Opcode::Binary,
         };
         let Core { endpoint, scratch, .. } = &mut *self.core;
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        scratch.reserve(len + FrameHeader::LEN_MAX, &mut endpoint.pool());
         endpoint.write_frame(opcode, parts, scratch);
         let frame = Frame::new(scratch.front());
         scratch.advance_into(scratch.len(), &mut endpoint.pool());
@@ -83,6 +81,6 @@ impl Context<'_> {
     /// milliseconds, up to 100 ms late.
     pub fn set_timer(&mut self, after_ms: u64, key: u64) {
         let at = self.core.now.after(after_ms);
-        self.core.wheel.insert(at, Timer::Handler(key));
+        self.core.timers.insert(Tick::due(at), key);
     }
 }

@@ -10,13 +10,16 @@ use std::net::SocketAddr;
 use log::{debug, info, warn};
 
 use super::handler::{Cause, Counts, Delivery};
+use super::peer::Peer;
 use super::slot::{Slot, Stage};
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
-use crate::outbox::{Frame, Outbox, Payload};
-use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Endpoint, MessageKind, NEVER};
-use crate::timer::{Millis, Wheel};
-use crate::wire::{Body, CloseCode, FrameHeader, HandshakeError, Opcode, Response};
+use crate::outbox::{Frame, Outbox, Source};
+use crate::protocol::{
+    Clocks, Connection, Deadline, Deadlines, Endpoint, Message, MessageKind, NEVER,
+};
+use crate::timer::{Millis, Tick, Wheel};
+use crate::wire::{Body, CloseCode, HandshakeError, Opcode, Response};
 
 /// What the event loop must do to a socket at the end of the tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +30,6 @@ pub enum Action {
     Release(ConnId),
 }
 
-/// What the wheel holds.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Timer {
-    Connection(ConnId),
-    Handler(u64),
-}
-
 #[derive(Debug)]
 pub(super) struct Core {
     pub limits: Limits,
@@ -41,7 +37,16 @@ pub(super) struct Core {
     pub endpoint: Endpoint,
     pub slots: Slots<Slot>,
     pub now: Millis,
-    pub wheel: Wheel<Timer>,
+    /// The same, as [`Clocks`] keep it: rounded up.
+    pub tick: Tick,
+    /// The latest tick that has come: rounded down.
+    pub reached: Tick,
+    /// Up to where the wheels were turned.
+    pub turned: Tick,
+    /// The connections' deadlines.
+    pub wheel: Wheel<ConnId>,
+    /// The handler's timers, apart so that an entry for a connection stays small.
+    pub timers: Wheel<u64>,
     dirty: VecDeque<ConnId>,
     /// Those of them that this tick's flush takes, until it has named them all.
     flushing: VecDeque<ConnId>,
@@ -55,15 +60,17 @@ pub(super) struct Core {
     pub resumed: Vec<ConnId>,
     /// Connections whose handler is owed `on_drained`.
     pub drained: Vec<ConnId>,
-    /// The message that the handler is looking at, if it owns its bytes: what is sent on of it is
-    /// not copied.
-    pub passing: Option<Payload>,
+    /// Where the message lies that the handler is looking at, if what is sent on of it need not be
+    /// copied, and to whom not: a read buffer lends to the connection that was read alone, for its
+    /// replies leave before anything else is read.
+    pub passing: Option<(Source, Option<ConnId>)>,
+    pub lend_min_bytes: usize,
     /// Messages that were sent or refused since the start: the work that input has caused.
     pub sends: u64,
     /// At which count of `sends` this tick has done enough.
     pub sends_until: u64,
     /// When spare buffers are given back next; [`NEVER`] if there are few.
-    trim_at: Millis,
+    trim_at: Tick,
     /// Where frames for many are encoded.
     pub scratch: Outbox,
     /// Sum of `Slot::accounted`.
@@ -96,7 +103,11 @@ impl Core {
             endpoint,
             slots: Slots::new(),
             now: Millis(0),
+            tick: Tick::of(Millis(0)),
+            reached: Tick::reached(Millis(0)),
+            turned: NEVER,
             wheel: Wheel::new(),
+            timers: Wheel::new(),
             dirty: VecDeque::new(),
             flushing: VecDeque::new(),
             is_flushing: false,
@@ -106,6 +117,7 @@ impl Core {
             resumed: Vec::new(),
             drained: Vec::new(),
             passing: None,
+            lend_min_bytes: LEND_MIN_BYTES,
             sends: 0,
             sends_until: 0,
             trim_at: NEVER,
@@ -133,11 +145,12 @@ impl Core {
             eof: false,
             opened: false,
             surplus,
+            large: false,
             connection: Connection::new(),
             outbox: Outbox::new(),
-            clocks: Clocks::start(self.now),
+            clocks: Clocks::start(self.tick),
             wheel_at: NEVER,
-            peer,
+            peer: Peer::from(peer),
             opened_at: self.now,
             counts: Counts::default(),
             accounted: 0,
@@ -157,36 +170,37 @@ impl Core {
 
     // ---- sending -------------------------------------------------------------------------------
 
+    /// A message in one piece, as nearly all are: worth code of its own at each caller.
     #[inline]
+    pub fn send(&mut self, to: ConnId, message: Message<'_>) -> Delivery {
+        self.send_inlined(to, message.kind(), &[message.as_bytes()])
+    }
+
     pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
+        self.send_inlined(to, kind, parts)
+    }
+
+    #[inline(always)]
+    fn send_inlined(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
         let len = parts.iter().map(|part| part.len()).sum();
-        self.send_with(to, len, |endpoint, passing, slot| {
+        self.send_with(to, len, |endpoint, passing, outbox| {
             let opcode = match kind {
                 MessageKind::Text => Opcode::Text,
                 MessageKind::Binary => Opcode::Binary,
             };
             match passing {
-                Some(payload) => {
-                    slot.outbox.reserve(0, &mut endpoint.pool());
-                    endpoint.pass_frame(opcode, parts, payload, &mut slot.outbox)
+                Some((source, only)) if only.is_none_or(|only| only == to) => {
+                    endpoint.pass_frame(opcode, parts, source, outbox);
                 }
-                None => {
-                    let len = len + FrameHeader::LEN_MAX;
-                    slot.outbox.reserve(len, &mut endpoint.pool());
-                    endpoint.write_frame(opcode, parts, &mut slot.outbox)
-                }
-            };
+                _ => endpoint.write_frame(opcode, parts, outbox),
+            }
         })
     }
 
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
         let len = frame.as_bytes().len();
-        self.send_with(to, len, |endpoint, _, slot| {
-            let copied = if frame.is_shared() { 0 } else { len };
-            slot.outbox.reserve(copied, &mut endpoint.pool());
-            slot.outbox.push_frame(frame);
-        })
+        self.send_with(to, len, |endpoint, _, outbox| endpoint.queue_frame(frame, outbox))
     }
 
     /// Queues `len` bytes by `write`, if the connection takes them now.
@@ -195,7 +209,7 @@ impl Core {
         &mut self,
         to: ConnId,
         len: usize,
-        write: impl FnOnce(&Endpoint, Option<&Payload>, &mut Slot),
+        write: impl FnOnce(&Endpoint, Option<&(Source, Option<ConnId>)>, &mut Outbox),
     ) -> Delivery {
         self.sends += 1;
         if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
@@ -212,7 +226,7 @@ impl Core {
             return Delivery::Congested;
         }
         let before = slot.outbox.len();
-        write(&self.endpoint, self.passing.as_ref(), slot);
+        write(&self.endpoint, self.passing.as_ref(), &mut slot.outbox);
         slot.counts.messages_out += 1;
         let queued = slot.outbox.len() - before;
         slot.accounted += queued;
@@ -233,20 +247,6 @@ impl Core {
         let Some(slot) = slot else { return Some(Delivery::Gone) };
         let fits = slot.is_congested(self.limits.outbox_high_bytes) || self.relieve(len);
         (!fits).then_some(Delivery::Dropped)
-    }
-
-    /// Gives a connection a queue that is to be written to.
-    #[inline]
-    pub fn lend(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.reserve(0, &mut self.endpoint.pool());
-    }
-
-    /// Takes the queue back, if nothing was written to it.
-    #[inline]
-    pub fn give_back(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        slot.outbox.give_back(&mut self.endpoint.pool());
     }
 
     /// Puts a connection that has something to write on the dirty list, once, and accounts for it.
@@ -322,16 +322,18 @@ impl Core {
 
     /// The kernel took `written` bytes of the `offered`.
     pub fn wrote(&mut self, id: ConnId, written: usize, offered: usize) {
-        let (low, now) = (self.limits.outbox_low_bytes, self.now);
+        let (low, now) = (self.limits.outbox_low_bytes, self.tick);
         let Some(slot) = self.slots.get_mut(id) else { return };
         slot.outbox.advance_into(written, &mut self.endpoint.pool());
         slot.counts.bytes_out += written as u64;
+        slot.accounted -= written;
+        self.buffered -= written;
         // A blocked socket is not written to before it says that it takes bytes again: each time
         // it blocks, the deadline begins anew, for a slow reader is not a dead one.
         let blocked = written < offered;
         slot.clocks.blocked = if blocked { now } else { NEVER };
         let left = slot.outbox.len() as u64;
-        if left <= low && slot.congested {
+        if slot.congested && left <= low {
             slot.congested = false;
             // Nobody is told of a connection that takes nothing more: `on_close` comes last.
             if std::mem::take(&mut slot.refused) && slot.stage == Stage::Open {
@@ -343,14 +345,13 @@ impl Core {
         }
         if left == 0 {
             slot.outbox.give_back(&mut self.endpoint.pool());
-        }
-        self.account(id);
-        if blocked {
+            if slot.stage == Stage::Draining {
+                self.settle(id);
+            }
+        } else if blocked {
             self.schedule(id);
-        } else if left > 0 {
-            self.mark_dirty(id);
         } else {
-            self.settle(id);
+            self.mark_dirty(id);
         }
     }
 
@@ -360,7 +361,7 @@ impl Core {
         if slot.clocks.blocked != NEVER {
             slot.clocks.blocked = NEVER;
             // Its TCP took something: it is alive, though we may not be reading it.
-            if slot.clocks.hear(self.now) {
+            if slot.clocks.hear(self.tick) {
                 self.schedule(id);
             }
             self.mark_dirty(id);
@@ -375,10 +376,9 @@ impl Core {
         if slot.stage != Stage::Open {
             return;
         }
-        slot.outbox.reserve(0, &mut self.endpoint.pool());
         slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
         slot.stage = Stage::Closing;
-        slot.clocks.since = self.now;
+        slot.clocks.since = self.tick;
         slot.note_closed(code, Cow::Owned(reason.to_owned()), cause);
         self.unpause(id);
         self.mark_dirty(id);
@@ -389,7 +389,6 @@ impl Core {
     pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
         let Some(slot) = self.slots.get_mut(id) else { return };
         if matches!(slot.stage, Stage::Open | Stage::Closing) {
-            slot.outbox.reserve(0, &mut self.endpoint.pool());
             slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
             slot.note_closed(code, Cow::Borrowed(reason), cause);
         }
@@ -404,7 +403,7 @@ impl Core {
         }
         // A Close of our own has its deadline already; nothing extends it.
         if slot.stage != Stage::Closing {
-            slot.clocks.since = self.now;
+            slot.clocks.since = self.tick;
         }
         slot.stage = Stage::Draining;
         if let Some(cold) = &mut slot.cold {
@@ -447,9 +446,6 @@ impl Core {
     /// A draining connection whose outbox is empty sends FIN, and waits for the peer's.
     fn settle(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        if slot.stage != Stage::Draining {
-            return;
-        }
         if slot.eof {
             slot.stage = Stage::Gone;
             self.gone.push(id);
@@ -466,24 +462,24 @@ impl Core {
         }
     }
 
-    /// Gives half of the spare buffers back each second that there are many: what a burst needed
-    /// is gone a few seconds later, and a steady load finds the most of it again.
+    /// Gives half of what the pool owns back each second that it is much: what a burst needed is
+    /// gone a few seconds later, and a steady load finds the most of it again.
     pub fn trim(&mut self) {
         let mut pool = self.endpoint.pool();
-        if self.trim_at <= self.now {
-            let half = pool.buffer_bytes() / 2;
-            pool.trim(half.max(POOL_IDLE_BYTES));
+        if self.trim_at <= self.reached {
+            pool.trim(POOL_IDLE_BYTES);
             self.trim_at = NEVER;
         }
-        if self.trim_at == NEVER && pool.buffer_bytes() > POOL_IDLE_BYTES {
-            self.trim_at = self.now.after(TRIM_INTERVAL_MS);
+        if self.trim_at == NEVER && pool.bytes() > POOL_IDLE_BYTES {
+            self.trim_at = self.tick.after(TRIM_INTERVAL_MS);
         }
     }
 
     /// When the next deadline may pass.
     pub fn next_deadline(&self) -> Option<Millis> {
         let trim = (self.trim_at != NEVER).then_some(self.trim_at);
-        [self.wheel.next(), trim].into_iter().flatten().min()
+        let next = [self.wheel.next(), self.timers.next(), trim].into_iter().flatten().min();
+        next.map(Tick::millis)
     }
 
     // ---- deadlines -----------------------------------------------------------------------------
@@ -494,13 +490,13 @@ impl Core {
         let Some((at, _)) = slot.deadline(&self.deadlines) else { return };
         if at < slot.wheel_at {
             slot.wheel_at = at;
-            self.wheel.insert(at, Timer::Connection(id));
+            self.wheel.insert(at, id);
         }
     }
 
     /// The wheel woke us for this connection: acts if its deadline has passed, else goes in again.
     pub fn expire(&mut self, id: ConnId) {
-        let now = self.now;
+        let now = self.reached;
         let Some(slot) = self.slots.get_mut(id) else { return };
         if slot.wheel_at > now {
             return; // a later entry took over
@@ -519,9 +515,8 @@ impl Core {
         match deadline {
             Deadline::RequestHead => self.head_timeout(id),
             Deadline::Ping => {
-                let now = self.now;
+                let now = self.tick;
                 let Some(slot) = self.slots.get_mut(id) else { return };
-                slot.outbox.reserve(0, &mut self.endpoint.pool());
                 slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
                 slot.clocks.pinged = now;
                 self.mark_dirty(id);
@@ -545,7 +540,7 @@ impl Core {
         info!("refused conn={id} peer={peer} status={} reason=\"{error}\"", error.status());
         let mut response = Vec::new();
         Response::from(error).write(&mut response, Body::Included);
-        slot.outbox.push(&response);
+        self.endpoint.queue_bytes(&response, &mut slot.outbox);
         self.drain(id);
     }
 }
@@ -567,3 +562,6 @@ const TRIM_INTERVAL_MS: u64 = 1_000;
 /// How many connections may use up their budget of sends in one tick; then each has one message
 /// more, and the rest of what they say waits.
 pub(super) const BUSY_PER_TICK: u64 = 16;
+
+/// From this length on, sending a message back straight from the read buffer beats copying it.
+const LEND_MIN_BYTES: usize = 8 * 1024;

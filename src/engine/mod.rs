@@ -31,8 +31,11 @@
 mod context;
 mod core;
 mod handler;
+mod opening;
+mod peer;
 mod slot;
 
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -40,18 +43,16 @@ use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{BUSY_PER_TICK, Core, Timer};
+use self::core::{BUSY_PER_TICK, Core};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
+use self::peer::Peer;
 use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
-use crate::outbox::{Outbox, Payload};
-use crate::protocol::{Assembled, Input, Message, NEVER, Step, borrow};
-use crate::timer::Millis;
-use crate::wire::{
-    Accepted, Body, CloseCode, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade,
-    is_upgrade,
-};
+use crate::outbox::{Outbox, Payload, Source};
+use crate::protocol::{Assembled, Input, NEVER, Step, borrow};
+use crate::timer::{Millis, Tick};
+use crate::wire::{Body, CloseCode, Quoted, Response};
 
 /// Whether a connection is to be read further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,15 @@ pub enum Flow {
     Paused,
     /// No: it is gone.
     Gone,
+}
+
+/// Where what is read next belongs.
+#[derive(Debug)]
+pub enum Space<'a> {
+    /// Into the shared read buffer, at most so many bytes; then [`Engine::receive`].
+    ReadBuffer(usize),
+    /// Here; then [`Engine::filled`].
+    Message(&'a mut [u8]),
 }
 
 /// The server minus I/O; see the [module](self).
@@ -101,7 +111,11 @@ impl<H: Handler> Engine<H> {
     /// Begins a tick: the one time that it has.
     pub fn begin_tick(&mut self, now: Millis) {
         // A clock that jumps back would make deadlines overflow into the future.
-        self.core.now = now.max(self.core.now);
+        if now > self.core.now {
+            self.core.now = now;
+            self.core.tick = Tick::of(now);
+            self.core.reached = Tick::reached(now);
+        }
         let budget = self.core.limits.send_budget_max.saturating_mul(BUSY_PER_TICK);
         self.core.sends_until = self.core.sends + budget;
     }
@@ -116,7 +130,7 @@ impl<H: Handler> Engine<H> {
 
     /// Step 2: bytes were read. They are unmasked in place.
     pub fn receive(&mut self, id: ConnId, bytes: &mut [u8]) -> Flow {
-        let now = self.core.now;
+        let now = self.core.tick;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += bytes.len() as u64;
@@ -135,22 +149,90 @@ impl<H: Handler> Engine<H> {
         self.flow(id)
     }
 
-    /// Step 2: where the payload of a large message belongs that is to be read next, if that is
-    /// what comes next; then [`filled`](Engine::filled). Saves the copy out of the read buffer.
-    pub fn space(&mut self, id: ConnId) -> Option<&mut [u8]> {
+    /// Step 2: the same, and large messages that the handler sends back to the connection leave at
+    /// once, straight from `bytes`: the one exception to "nothing is written while reading".
+    ///
+    /// `write` is called at most once. It returns how many bytes the kernel took, or `None` if the
+    /// socket is broken. What it does not take is copied.
+    pub fn receive_and_reply(
+        &mut self,
+        id: ConnId,
+        bytes: &mut [u8],
+        write: impl FnOnce(&[IoSlice<'_>]) -> Option<usize>,
+    ) -> Flow {
+        if bytes.len() < self.core.lend_min_bytes {
+            return self.receive(id, bytes);
+        }
+        let source = Source::lent(bytes, self.core.lend_min_bytes);
+        self.core.passing = Some((source, Some(id)));
+        let _ = self.receive(id, bytes);
+        self.core.passing = None;
+        self.reply(id, bytes, write);
+        self.flow(id)
+    }
+
+    fn reply(
+        &mut self,
+        id: ConnId,
+        read_buffer: &[u8],
+        write: impl FnOnce(&[IoSlice<'_>]) -> Option<usize>,
+    ) {
+        let Some(slot) = self.core.slots.get_mut(id) else { return };
+        if !slot.outbox.is_lent() {
+            return;
+        }
+        if slot.clocks.blocked == NEVER {
+            let mut slices = [IoSlice::new(&[]); REPLY_SLICES_MAX];
+            let filled = slot.outbox.io_slices_in(&mut slices, read_buffer);
+            let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
+            match write(&slices[..filled]) {
+                Some(written) => self.wrote(id, written, offered),
+                None => self.reset(id),
+            }
+        }
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.outbox.keep_lent(read_buffer, &mut self.core.endpoint.pool());
+        }
+    }
+
+    /// From which length on messages are sent back as [`receive_and_reply`] does, in bytes: a
+    /// shorter one costs less to copy than a slice of the `writev`. For tests, whose messages are
+    /// small.
+    ///
+    /// [`receive_and_reply`]: Engine::receive_and_reply
+    pub fn set_lend_min_bytes(&mut self, bytes: usize) {
+        self.core.lend_min_bytes = bytes;
+    }
+
+    /// Step 2: where what is read next belongs.
+    ///
+    /// The payload of a large message is read to where it stays; that saves the copy out of the
+    /// read buffer. Its beginning does not, since nobody knows yet what comes: so where the last
+    /// message was large, only a little is read to see whether another one begins.
+    pub fn space(&mut self, id: ConnId) -> Space<'_> {
         let high = self.core.limits.outbox_high_bytes;
-        let slot = self.core.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open)?;
+        let slot = self.core.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open);
         // Its message would be complete before anybody asked whether its answers can be queued:
         // what is read the other way is held.
+        let Some(slot) = slot.filter(|slot| !slot.congested) else {
+            return Space::ReadBuffer(usize::MAX);
+        };
         if slot.is_congested(high) {
-            return None;
+            return Space::ReadBuffer(usize::MAX);
         }
-        slot.connection.space(&self.core.endpoint)
+        match slot.connection.space(&self.core.endpoint) {
+            Some(space) => {
+                slot.large = true;
+                Space::Message(space)
+            }
+            None if std::mem::take(&mut slot.large) => Space::ReadBuffer(PROBE_BYTES),
+            None => Space::ReadBuffer(usize::MAX),
+        }
     }
 
     /// Step 2: `len` bytes were read into the [`space`](Engine::space).
     pub fn filled(&mut self, id: ConnId, len: usize) -> Flow {
-        let now = self.core.now;
+        let now = self.core.tick;
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += len as u64;
@@ -170,10 +252,8 @@ impl<H: Handler> Engine<H> {
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         slot.paused = false;
-        let held = slot.cold.as_mut().map(|cold| std::mem::take(&mut cold.held));
-        if let Some(mut held) = held.filter(|held| !held.is_empty())
-            && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none()
-        {
+        let mut held = slot.take_held();
+        if !held.is_empty() && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none() {
             self.fail(id);
         }
         self.flow(id)
@@ -214,15 +294,22 @@ impl<H: Handler> Engine<H> {
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
         self.core.trim();
-        let mut due = Vec::new();
-        self.core.wheel.turn(self.core.now, &mut due);
-        for timer in due {
-            match timer {
-                Timer::Connection(id) => self.core.expire(id),
-                Timer::Handler(key) => {
-                    self.callback(None, |handler, cx| handler.on_timer(cx, key));
-                }
-            }
+        if self.core.turned != self.core.reached {
+            self.turn_wheels();
+        }
+    }
+
+    fn turn_wheels(&mut self) {
+        let now = self.core.reached;
+        self.core.turned = now;
+        let (mut connections, mut keys) = (Vec::new(), Vec::new());
+        self.core.wheel.turn(now, &mut connections);
+        for id in connections {
+            self.core.expire(id);
+        }
+        self.core.timers.turn(now, &mut keys);
+        for key in keys {
+            self.callback(None, |handler, cx| handler.on_timer(cx, key));
         }
     }
 
@@ -308,105 +395,6 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    // ---- the opening handshake -----------------------------------------------------------------
-
-    /// Looks for the end of the request head from where the last search stopped, and parses once.
-    fn receive_head(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let max = self.core.limits.head_max_bytes as usize;
-        let Some(slot) = self.core.slots.get_mut(id) else { return };
-        let cold = slot.cold();
-        // Not more is kept than a head may have, however much one read brings.
-        let before = cold.head.len();
-        let kept = bytes.len().min((max + 1).saturating_sub(before));
-        cold.head.extend_from_slice(&bytes[..kept]);
-        match cold.scanner.find_end(&cold.head, max) {
-            Ok(None) => {}
-            Err(error) => self.refuse(id, error),
-            Ok(Some(len)) => {
-                let mut head = std::mem::take(&mut cold.head);
-                head.truncate(len);
-                slot.cold = None;
-                self.request(id, &head);
-                let rest = &mut bytes[len - before..];
-                if !rest.is_empty() {
-                    self.deliver(id, rest);
-                }
-            }
-        }
-    }
-
-    fn request(&mut self, id: ConnId, bytes: &[u8]) {
-        let mut slots = HeaderSlots::at_most(self.core.limits.head_headers_max as usize);
-        let head = match RequestHead::parse(bytes, &mut slots) {
-            Ok(head) => head,
-            Err(error) => return self.refuse(id, error),
-        };
-        let Some(slot) = self.core.slots.get(id) else { return };
-        if slot.surplus {
-            return self.refuse(id, HandshakeError::Overloaded);
-        }
-        let peer = slot.peer;
-        let upgrade = match is_upgrade(&head).then(|| Upgrade::check(&head)).transpose() {
-            Ok(upgrade) => upgrade,
-            Err(error) => return self.refuse(id, error),
-        };
-        let request = Request { head: &head, upgrade: upgrade.as_ref(), peer };
-        let mut cx = Context { core: &mut self.core };
-        match (self.handler.on_request(&mut cx, id, &request), &upgrade) {
-            (Verdict::Upgrade { protocol }, Some(upgrade)) => {
-                self.open(id, &head, upgrade, protocol);
-            }
-            (Verdict::Upgrade { .. }, None) => self.refuse(id, HandshakeError::UpgradeRequired),
-            (Verdict::Respond(response), _) => {
-                let body = if head.method() == "HEAD" { Body::HeadOnly } else { Body::Included };
-                debug!("responded conn={id} path={}", Quoted(head.path().as_bytes()));
-                self.respond(id, &response, body);
-            }
-        }
-    }
-
-    fn open(
-        &mut self,
-        id: ConnId,
-        head: &RequestHead<'_, '_>,
-        upgrade: &Upgrade<'_>,
-        protocol: Option<&'static str>,
-    ) {
-        let now = self.core.now;
-        let Some(slot) = self.core.slots.get_mut(id) else { return };
-        let mut response = Vec::with_capacity(256);
-        upgrade.write_response(&mut response, &Accepted { protocol, extensions: None });
-        slot.outbox.reserve(0, &mut self.core.endpoint.pool());
-        slot.outbox.push(&response);
-        slot.stage = Stage::Open;
-        slot.opened = true;
-        slot.opened_at = now;
-        let peer = slot.peer;
-        self.core.mark_dirty(id);
-        self.core.schedule(id);
-        self.handler.on_open(&mut Context { core: &mut self.core }, id);
-        let user = self.handler.user(id).unwrap_or("-");
-        let path = Quoted(head.path().as_bytes());
-        info!("opened conn={id} peer={peer} user={} path={path}", Quoted(user.as_bytes()));
-    }
-
-    fn refuse(&mut self, id: ConnId, error: HandshakeError) {
-        if let Some(slot) = self.core.slots.get(id) {
-            let (peer, status) = (slot.peer, error.status());
-            info!("refused conn={id} peer={peer} status={status} reason=\"{error}\"");
-        }
-        self.respond(id, &Response::from(error), Body::Included);
-    }
-
-    fn respond(&mut self, id: ConnId, response: &Response, body: Body) {
-        let Some(slot) = self.core.slots.get_mut(id) else { return };
-        let mut bytes = Vec::new();
-        response.write(&mut bytes, body);
-        slot.outbox.reserve(0, &mut self.core.endpoint.pool());
-        slot.outbox.push(&bytes);
-        self.core.drain(id);
-    }
-
     // ---- messages ------------------------------------------------------------------------------
 
     /// Delivers what the bytes hold, frame by frame in their order.
@@ -419,8 +407,6 @@ impl<H: Handler> Engine<H> {
             .min(self.core.sends.saturating_add(self.core.limits.send_budget_max));
         let mut first = true;
         let mut input = Input::new(bytes);
-        // Pongs and Close find a queue as messages do.
-        self.core.lend(id);
         while let Some(slot) = self.core.slots.get_mut(id) {
             let open = match slot.stage {
                 Stage::Open => true,
@@ -442,17 +428,18 @@ impl<H: Handler> Engine<H> {
                 }
                 break;
             }
-            let queued = slot.outbox.len();
-            let step = slot.connection.advance(&self.core.endpoint, &mut input, &mut slot.outbox);
-            if slot.outbox.len() != queued {
-                self.core.mark_dirty(id);
-            }
-            if matches!(step, Step::NeedInput) {
+            if input.is_empty() {
                 break;
             }
-            self.step(id, step, open);
+            match slot.connection.advance(&self.core.endpoint, &mut input, &mut slot.outbox) {
+                Step::NeedInput => {}
+                Step::Message(message) if open => {
+                    slot.counts.messages_in += 1;
+                    self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
+                }
+                step => self.step(id, step, open),
+            }
         }
-        self.core.give_back(id);
         self.settle_account(id);
     }
 
@@ -464,16 +451,13 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    #[inline]
+    /// Everything but a message that lay whole in the input.
     fn step(&mut self, id: ConnId, step: Step<'_>, open: bool) {
         match step {
-            Step::Message(message) if open => self.message(id, message),
             Step::Assembled(message) if open => self.assembled(id, message),
-            Step::NeedInput
-            | Step::Message(_)
-            | Step::Assembled(_)
-            | Step::Ping(_)
-            | Step::Pong(_) => {}
+            Step::NeedInput | Step::Message(_) | Step::Assembled(_) | Step::Pong(_) => {}
+            // Its Pong is queued.
+            Step::Ping(_) => self.core.mark_dirty(id),
             Step::Closed { code, reason } => {
                 let reason = reason.into_owned().into();
                 if let Some(slot) = self.core.slots.get_mut(id) {
@@ -495,18 +479,15 @@ impl<H: Handler> Engine<H> {
     fn assembled(&mut self, id: ConnId, message: Assembled) {
         let (kind, buffer, len) = message.into_parts();
         let payload = Payload::new(buffer);
-        self.core.passing = Some(payload.clone());
-        self.message(id, borrow(kind, &payload.as_bytes()[..len]));
-        self.core.passing = None;
-        payload.recycle(&mut self.core.endpoint.pool());
-    }
-
-    #[inline]
-    fn message(&mut self, id: ConnId, message: Message<'_>) {
+        let source = (Source::Payload(payload.clone()), None);
+        let before = self.core.passing.replace(source);
         if let Some(slot) = self.core.slots.get_mut(id) {
             slot.counts.messages_in += 1;
         }
+        let message = borrow(kind, &payload.as_bytes()[..len]);
         self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
+        self.core.passing = before;
+        payload.recycle(&mut self.core.endpoint.pool());
     }
 
     /// Whether the connection is to be read now.
@@ -555,7 +536,7 @@ impl<H: Handler> Engine<H> {
     }
 }
 
-fn log_closed(id: ConnId, user: Option<&str>, peer: SocketAddr, closed: &Closed) {
+fn log_closed(id: ConnId, user: Option<&str>, peer: Peer, closed: &Closed) {
     let Counts { messages_in, messages_out, bytes_in, bytes_out } = closed.counts;
     info!(
         "closed conn={id} peer={peer} user={} code={} reason={} cause={} duration_ms={} \
@@ -568,3 +549,9 @@ fn log_closed(id: ConnId, user: Option<&str>, peer: SocketAddr, closed: &Closed)
         closed.lasted_ms,
     );
 }
+
+/// Two slices a message, header and payload: as many messages as a read buffer has of them.
+const REPLY_SLICES_MAX: usize = 128;
+
+/// What is read to see whether a large message begins.
+const PROBE_BYTES: usize = 16 * 1024;

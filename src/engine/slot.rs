@@ -14,12 +14,12 @@
 //! What this file does not know: other connections.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 
 use super::handler::{Cause, Closed, Counts};
+use super::peer::Peer;
 use crate::outbox::Outbox;
 use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Phase};
-use crate::timer::Millis;
+use crate::timer::{Millis, Tick};
 use crate::wire::{CloseCode, HeadScanner};
 
 /// One connection.
@@ -41,12 +41,14 @@ pub(super) struct Slot {
     pub opened: bool,
     /// One too many: its request will be answered 503.
     pub surplus: bool,
+    /// Its last message was large; so will the next one be, as a rule.
+    pub large: bool,
     pub connection: Connection,
     pub outbox: Outbox,
     pub clocks: Clocks,
     /// The earliest entry in the wheel.
-    pub wheel_at: Millis,
-    pub peer: SocketAddr,
+    pub wheel_at: Tick,
+    pub peer: Peer,
     /// When it was accepted, and then when it was opened.
     pub opened_at: Millis,
     pub counts: Counts,
@@ -58,7 +60,9 @@ pub(super) struct Slot {
 impl Slot {
     #[inline]
     pub fn is_congested(&mut self, high: u64) -> bool {
-        self.congested |= self.outbox.len() as u64 >= high;
+        if self.outbox.len() as u64 >= high {
+            self.congested = true;
+        }
         self.congested
     }
 
@@ -71,6 +75,16 @@ impl Slot {
 
     pub fn cold(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()
+    }
+
+    /// Takes out the input that was held, and with it the box, if nothing else is in it.
+    pub fn take_held(&mut self) -> Vec<u8> {
+        let Some(cold) = &mut self.cold else { return Vec::new() };
+        let held = std::mem::take(&mut cold.held);
+        if self.stage == Stage::Open && cold.closed.is_none() {
+            self.cold = None;
+        }
+        held
     }
 
     /// The first reason counts: what follows from it is no reason.
@@ -89,7 +103,7 @@ impl Slot {
         Closed { code, reason, cause, counts: self.counts, lasted_ms }
     }
 
-    pub fn deadline(&self, deadlines: &Deadlines) -> Option<(Millis, Deadline)> {
+    pub fn deadline(&self, deadlines: &Deadlines) -> Option<(Tick, Deadline)> {
         let phase = match self.stage {
             Stage::Head => Phase::Head,
             Stage::Open => Phase::Open,
@@ -128,4 +142,22 @@ pub(super) enum Stage {
     Lingering,
     /// To be released at the end of the tick.
     Gone,
+}
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    /// As the slab keeps it, with the serial number.
+    #[allow(dead_code)]
+    enum Entry {
+        Vacant(usize),
+        Occupied((u32, Slot)),
+    }
+
+    /// Whoever adds a field that most connections do not need finds a place for it in [`Cold`].
+    #[test]
+    fn a_connection_is_152_bytes_in_the_slab() {
+        assert_eq!(size_of::<Entry>(), 152);
+    }
 }

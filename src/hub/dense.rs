@@ -14,7 +14,7 @@
 //! This module does not know what its elements are, nor who keeps their positions.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 
 /// Takes the element at `position` out and returns the one that now stands there, if the last
 /// element had to move; the caller owes it its new position.
@@ -28,7 +28,7 @@ pub(crate) fn take<T: Copy>(list: &mut Vec<T>, position: usize) -> Option<T> {
 }
 
 /// Gives memory back after a removal. Call it after every `remove`.
-pub(crate) fn shrink_map<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+pub(crate) fn shrink_map<K: Eq + Hash, V, S: BuildHasher>(map: &mut HashMap<K, V, S>) {
     if has_room_to_spare(map.len(), map.capacity()) {
         map.shrink_to(map.len() * 2);
     }

@@ -22,6 +22,7 @@ use std::rc::Rc;
 use slab::Slab;
 
 use super::dense;
+use super::hash::KeyedHash;
 use super::routes::UserKey;
 
 /// A group with at least one member, by number. Valid until its last member has left.
@@ -40,10 +41,10 @@ pub enum Joined {
 
 /// Who is a member of what.
 pub struct Groups {
-    keys: HashMap<Rc<str>, GroupKey>,
+    keys: HashMap<Rc<str>, GroupKey, KeyedHash>,
     groups: Slab<Group>,
-    groups_of: HashMap<UserKey, Vec<GroupKey>>,
-    memberships: HashMap<(UserKey, GroupKey), Places>,
+    groups_of: HashMap<UserKey, Vec<GroupKey>, KeyedHash>,
+    memberships: HashMap<(UserKey, GroupKey), Places, KeyedHash>,
     groups_per_user_max: usize,
 }
 
@@ -51,10 +52,10 @@ impl Groups {
     /// No groups; one user may join `groups_per_user_max` of them.
     pub fn new(groups_per_user_max: usize) -> Groups {
         Groups {
-            keys: HashMap::new(),
+            keys: HashMap::default(),
             groups: Slab::new(),
-            groups_of: HashMap::new(),
-            memberships: HashMap::new(),
+            groups_of: HashMap::default(),
+            memberships: HashMap::default(),
             groups_per_user_max,
         }
     }

@@ -18,12 +18,13 @@ use std::rc::Rc;
 use slab::Slab;
 
 use super::dense;
+use super::hash::KeyedHash;
 use super::{ConnId, ConnMap};
 
 /// Who is in which room.
 #[derive(Default)]
 pub struct Rooms {
-    keys: HashMap<Rc<str>, RoomKey>,
+    keys: HashMap<Rc<str>, RoomKey, KeyedHash>,
     rooms: Slab<Room>,
     seats: ConnMap<Seat>,
 }

@@ -25,6 +25,7 @@ use std::slice;
 use slab::Slab;
 
 use super::dense;
+use super::hash::KeyedHash;
 use super::{ConnId, ConnMap};
 
 /// A user who is online, by number. Valid until the user's last connection is gone; the number
@@ -70,7 +71,7 @@ pub enum Departed {
 /// Who is online, by name, by key and by connection.
 #[derive(Default)]
 pub struct Routes {
-    keys: HashMap<Rc<str>, UserKey>,
+    keys: HashMap<Rc<str>, UserKey, KeyedHash>,
     users: Slab<User>,
     devices: ConnMap<Device>,
 }
@@ -89,6 +90,14 @@ impl Routes {
     /// The user whose connection this is.
     pub fn user_of(&self, id: ConnId) -> Option<UserKey> {
         self.devices.get(id).map(|device| device.user)
+    }
+
+    /// The user whose connection this is, the name, and whether it was chosen: all in one look.
+    #[inline]
+    pub fn speaker(&self, id: ConnId) -> Option<(UserKey, &str, Standing)> {
+        let user = self.user_of(id)?;
+        let record = &self.users[user.0 as usize];
+        Some((user, &record.name, record.standing))
     }
 
     /// The name of a user.

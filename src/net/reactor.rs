@@ -23,7 +23,7 @@ use super::signals::SecondSignal;
 use super::tally::Tally;
 use super::transport::{Io, Transport};
 use crate::config::Limits;
-use crate::engine::{Action, Engine, Flow, Handler};
+use crate::engine::{Action, Engine, Flow, Handler, Space};
 use crate::hub::ConnId;
 use crate::timer::Millis;
 
@@ -64,6 +64,8 @@ pub(super) struct Reactor<H: Handler> {
     read_budget: usize,
     accept_budget: usize,
     started: Instant,
+    /// The time of this tick: the clock is read once in each.
+    now: Millis,
     stop_by: Option<Millis>,
     stop_timeout_ms: u64,
 }
@@ -94,6 +96,7 @@ impl<H: Handler> Reactor<H> {
             read_budget: limits.read_budget_bytes as usize,
             accept_budget: limits.accept_budget_max as usize,
             started: Instant::now(),
+            now: Millis(0),
             stop_by: None,
             stop_timeout_ms: limits.shutdown_timeout_ms,
         })
@@ -110,10 +113,11 @@ impl<H: Handler> Reactor<H> {
         let mut actions = Vec::new();
         loop {
             self.wait(&mut events)?;
-            self.engine.begin_tick(self.now());
+            self.now = Millis(self.started.elapsed().as_millis() as u64);
+            self.engine.begin_tick(self.now);
             self.note_listeners(&events);
             self.accept();
-            self.report_turned_away(self.now());
+            self.report_turned_away(self.now);
             self.read(&events);
             self.run_calls();
             self.take_signals(&events);
@@ -122,7 +126,7 @@ impl<H: Handler> Reactor<H> {
             self.flush();
             self.reap(&mut actions);
             if let Some(stop_by) = self.stop_by
-                && (self.engine.connections() == 0 || self.now() >= stop_by)
+                && (self.engine.connections() == 0 || self.now >= stop_by)
             {
                 self.report_turned_away(Millis(u64::MAX));
                 info!("stopped connections_left={}", self.engine.connections());
@@ -136,10 +140,6 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    fn now(&self) -> Millis {
-        Millis(self.started.elapsed().as_millis() as u64)
-    }
-
     /// Sleeps until something happens, or is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let accepting = self.listeners.iter().any(|listener| listener.pending);
@@ -150,7 +150,7 @@ impl<H: Handler> Reactor<H> {
             let accept = self.accept_after.filter(|_| accepting);
             let next = [self.engine.next_deadline(), self.stop_by, accept, self.turned_away.due()];
             let next = next.into_iter().flatten().min();
-            next.map(|at| Duration::from_millis(at.since(self.now())))
+            next.map(|at| Duration::from_millis(at.since(self.now)))
         };
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -173,7 +173,7 @@ impl<H: Handler> Reactor<H> {
     }
 
     fn accept(&mut self) {
-        if self.accept_after.is_some_and(|after| self.now() < after) {
+        if self.accept_after.is_some_and(|after| self.now < after) {
             return;
         }
         self.accept_after = None;
@@ -191,7 +191,7 @@ impl<H: Handler> Reactor<H> {
                         // again, but not at once: that would spin.
                         _ => {
                             warn!("accept_failed error=\"{error}\" retry_ms={ACCEPT_RETRY_MS}");
-                            self.accept_after = Some(self.now().after(ACCEPT_RETRY_MS));
+                            self.accept_after = Some(self.now.after(ACCEPT_RETRY_MS));
                             return;
                         }
                     },
@@ -282,9 +282,13 @@ impl<H: Handler> Reactor<H> {
                 return;
             }
             // A large message is read to where it belongs, all else into the shared buffer.
-            let space = self.engine.space(id);
-            let direct = space.is_some();
-            let buffer = space.unwrap_or(&mut self.buffer);
+            let (buffer, direct) = match self.engine.space(id) {
+                Space::Message(space) => (space, true),
+                Space::ReadBuffer(max) => {
+                    let len = max.min(self.buffer.len());
+                    (&mut self.buffer[..len], false)
+                }
+            };
             let offered = buffer.len();
             match socket.transport.read(buffer) {
                 Io::Moved(0) => return self.engine.end_of_input(id),
@@ -293,7 +297,17 @@ impl<H: Handler> Reactor<H> {
                     let flow = if direct {
                         self.engine.filled(id, read)
                     } else {
-                        self.engine.receive(id, &mut self.buffer[..read])
+                        let bytes = &mut self.buffer[..read];
+                        self.engine.receive_and_reply(id, bytes, |slices| {
+                            match socket.transport.write_slices(slices) {
+                                Io::Moved(written) => Some(written),
+                                Io::Blocked => Some(0),
+                                Io::Broken(error) => {
+                                    debug!("write_failed conn={id} error=\"{error}\"");
+                                    None
+                                }
+                            }
+                        })
                     };
                     self.flush_large(id);
                     match flow {
@@ -369,7 +383,7 @@ impl<H: Handler> Reactor<H> {
 
     fn stop(&mut self) {
         if self.stop_by.is_none() {
-            self.stop_by = Some(self.now().after(self.stop_timeout_ms));
+            self.stop_by = Some(self.now.after(self.stop_timeout_ms));
             self.listeners.clear();
             self.engine.shut_down();
         }
@@ -441,3 +455,15 @@ const EARLY_FLUSH_BYTES: usize = 16 * 1024;
 
 /// How long `accept` rests when the machine has no descriptor or memory for it.
 const ACCEPT_RETRY_MS: u64 = 100;
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_16_bytes_in_its_place() {
+        // A debug build of mio remembers with each socket where it is registered.
+        let bytes = if cfg!(debug_assertions) { 32 } else { 16 };
+        assert_eq!(size_of::<Option<Socket>>(), bytes);
+    }
+}

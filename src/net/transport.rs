@@ -60,24 +60,25 @@ impl Transport {
 
     /// One `write` or `writev` of what an outbox has; also says how many bytes were offered.
     pub fn write(&mut self, outbox: &Outbox) -> (Io, usize) {
+        if outbox.is_contiguous() {
+            let bytes = outbox.front();
+            return (self.write_bytes(bytes), bytes.len());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let filled = outbox.io_slices(&mut slices);
+        let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
+        (self.write_slices(&slices[..filled]), offered)
+    }
+
+    /// One `writev`.
+    pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> Io {
         loop {
-            let (written, offered) = if outbox.is_contiguous() {
-                let bytes = outbox.front();
-                (self.0.write(bytes), bytes.len())
-            } else {
-                let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-                let filled = outbox.io_slices(&mut slices);
-                let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
-                // Rust's runtime ignores SIGPIPE, which `writev` cannot suppress by a flag.
-                (self.0.write_vectored(&slices[..filled]), offered)
-            };
-            match written {
-                Ok(written) => return (Io::Moved(written), offered),
+            // Rust's runtime ignores SIGPIPE, which `writev` cannot suppress by a flag.
+            match self.0.write_vectored(slices) {
+                Ok(written) => return Io::Moved(written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return (Io::Blocked, offered);
-                }
-                Err(error) => return (Io::Broken(error), offered),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Io::Blocked,
+                Err(error) => return Io::Broken(error),
             }
         }
     }

@@ -83,10 +83,6 @@ pub struct Connection {
     /// A header that the end of a read cut: its first `spill_len` bytes.
     spill_len: u8,
     spill: [u8; FrameHeader::LEN_MAX],
-    /// The frame whose payload the end of a read cut.
-    frame: Option<CutFrame>,
-    /// Frames of the message in progress, the first one included.
-    frames: u64,
     /// What is collected of cut frames and fragmented messages; none between whole messages.
     cut: Option<Box<Cut>>,
 }
@@ -102,8 +98,14 @@ struct CutFrame {
     done: u64,
 }
 
+/// What few connections have at any time, so that an idle one is small.
+/// Invariant: between two frames there is a message in progress, or else no `Cut`.
 #[derive(Debug, Default)]
 struct Cut {
+    /// The frame whose payload the end of a read cut.
+    frame: Option<CutFrame>,
+    /// Frames of the message in progress, the first one included.
+    frames: u64,
     /// The data message in progress.
     message: Option<Assembled>,
     /// The control frame in progress, which may stand between its fragments.
@@ -202,7 +204,6 @@ impl Connection {
 
     fn end(&mut self) {
         self.state = State::Ended;
-        self.frame = None;
         self.cut = None;
         self.spill_len = 0;
     }
@@ -219,7 +220,7 @@ impl Connection {
                 input.take_all();
                 return Ok(Step::NeedInput);
             }
-            if let Some(frame) = self.frame {
+            if let Some(frame) = self.cut_frame() {
                 if input.is_empty() {
                     return Ok(Step::NeedInput);
                 }
@@ -228,46 +229,56 @@ impl Connection {
                 }
                 continue;
             }
-            let Some(header) = self.next_header(input)? else { return Ok(Step::NeedInput) };
-            self.judge(endpoint, &header)?;
-            let step = if header.payload_len <= input.len() as u64 {
-                let payload = input.take(header.payload_len as usize);
-                if let Some(key) = header.masking_key {
-                    key.apply(payload);
+            let header = if self.spill_len == 0 {
+                match FrameHeader::parse(input.as_bytes())? {
+                    Parsed::Complete { value, len } => {
+                        input.take(len);
+                        value
+                    }
+                    Parsed::Partial => {
+                        self.keep_header(input.take_all());
+                        return Ok(Step::NeedInput);
+                    }
                 }
-                self.whole_frame(endpoint, &header, payload, out)?
             } else {
-                self.begin_payload(&header);
-                None
+                let Some(header) = self.rest_of_header(input)? else { return Ok(Step::NeedInput) };
+                header
             };
-            if let Some(step) = step {
-                return Ok(step);
+            self.judge(endpoint, &header)?;
+            if header.payload_len > input.len() as u64 {
+                self.begin_payload(&header);
+                continue;
+            }
+            let payload = input.take(header.payload_len as usize);
+            if let Some(key) = header.masking_key {
+                key.apply(payload);
+            }
+            match header.opcode {
+                // Nearly always: a message of one frame, which lies whole in the input.
+                Opcode::Binary if header.fin => return Ok(Step::Message(Message::Binary(payload))),
+                Opcode::Text if header.fin => {
+                    // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
+                    let text = validate(payload).map_err(|_| ProtocolError::TextNotUtf8)?;
+                    return Ok(Step::Message(Message::Text(text)));
+                }
+                _ => {
+                    if let Some(step) = self.whole_frame(endpoint, &header, payload, out)? {
+                        return Ok(step);
+                    }
+                }
             }
         }
     }
 
-    /// The next frame's header, whether it lies in the input or was cut; `None` if more is needed.
-    #[inline]
-    fn next_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
-        if self.spill_len == 0 {
-            return match FrameHeader::parse(input.as_bytes())? {
-                Parsed::Complete { value, len } => {
-                    input.take(len);
-                    Ok(Some(value))
-                }
-                Parsed::Partial => {
-                    let rest = input.take_all();
-                    self.spill[..rest.len()].copy_from_slice(rest);
-                    self.spill_len = rest.len() as u8;
-                    Ok(None)
-                }
-            };
-        }
-        self.next_cut_header(input)
+    /// Keeps what the end of a read has left of a header.
+    fn keep_header(&mut self, start: &[u8]) {
+        self.spill[..start.len()].copy_from_slice(start);
+        self.spill_len = start.len() as u8;
     }
 
+    /// The header of which the start was kept; `None` if more is needed.
     #[cold]
-    fn next_cut_header(
+    fn rest_of_header(
         &mut self,
         input: &mut Input<'_>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
@@ -301,31 +312,29 @@ impl Connection {
             // Their length and FIN were judged with the header itself.
             return Ok(());
         }
-        let collected = self.message_in_progress().map(Assembled::len);
         // RFC 6455 §5.4: a continuation needs something to continue, and the fragments of one
         // message may not be interleaved with those of another.
-        let collected = match (header.opcode, collected) {
+        let collected = match (header.opcode, &self.cut) {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
-            (Opcode::Continuation, Some(collected)) => collected as u64,
+            (Opcode::Continuation, Some(_)) => self.collected() as u64,
             (_, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
-            (_, None) => {
-                self.frames = 0;
-                0
-            }
+            (_, None) => 0,
         };
         // Compared with what is left, so that no sum can overflow.
         if header.payload_len > endpoint.message_max_bytes.saturating_sub(collected) {
             return Err(ProtocolError::MessageTooBig);
         }
-        self.frames += 1;
-        if self.frames > endpoint.message_frames_max {
-            return Err(ProtocolError::TooManyFrames);
+        // The first frame is counted where something is collected: most are whole messages.
+        if let Some(cut) = &mut self.cut {
+            cut.frames += 1;
+            if cut.frames > endpoint.message_frames_max {
+                return Err(ProtocolError::TooManyFrames);
+            }
         }
         Ok(())
     }
 
-    /// A frame whose payload is complete, unmasked and in the input.
-    #[inline]
+    /// A fragment or a control frame whose payload is complete, unmasked and in the input.
     fn whole_frame<'b>(
         &mut self,
         endpoint: &Endpoint,
@@ -333,26 +342,16 @@ impl Connection {
         payload: &'b [u8],
         out: &mut Outbox,
     ) -> Result<Option<Step<'b>>, ProtocolError> {
-        match header.opcode {
-            Opcode::Text if header.fin => {
-                // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
-                let text = validate(payload).map_err(|_| ProtocolError::TextNotUtf8)?;
-                Ok(Some(Step::Message(Message::Text(text))))
-            }
-            Opcode::Binary if header.fin => Ok(Some(Step::Message(Message::Binary(payload)))),
-            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                self.collect(endpoint, header.opcode, payload, header.fin.then_some(0))?;
-                self.end_of_data_frame(header.fin)
-            }
-            Opcode::Close | Opcode::Ping | Opcode::Pong => {
-                self.control(endpoint, header.opcode, Cow::Borrowed(payload), out).map(Some)
-            }
+        if header.opcode.is_control() {
+            return self.control(endpoint, header.opcode, Cow::Borrowed(payload), out).map(Some);
         }
+        self.collect(endpoint, header.opcode, payload, header.fin.then_some(0))?;
+        self.end_of_data_frame(header.fin)
     }
 
     /// A frame whose payload is not complete in the input: from here on it is collected.
     fn begin_payload(&mut self, header: &FrameHeader) {
-        self.frame = Some(CutFrame {
+        self.cut.get_or_insert_default().frame = Some(CutFrame {
             opcode: header.opcode,
             fin: header.fin,
             key: header.masking_key,
@@ -375,15 +374,15 @@ impl Connection {
         }
         frame.done += piece.len() as u64;
         let complete = frame.done == frame.payload_len;
-        self.frame = (!complete).then_some(frame);
+        let cut = self.cut.get_or_insert_default();
+        cut.frame = (!complete).then_some(frame);
 
         if frame.opcode.is_control() {
-            let control = &mut self.cut.get_or_insert_default().control;
-            control.extend_from_slice(piece);
+            cut.control.extend_from_slice(piece);
             if !complete {
                 return Ok(None);
             }
-            let payload = std::mem::take(control);
+            let payload = std::mem::take(&mut cut.control);
             self.drop_empty_cut();
             return self.control(endpoint, frame.opcode, Cow::Owned(payload), out).map(Some);
         }
@@ -411,7 +410,10 @@ impl Connection {
     fn message_begun(&mut self, opcode: Opcode) -> &mut Assembled {
         let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         let cut = self.cut.get_or_insert_default();
-        cut.message.get_or_insert_with(|| Assembled::new(kind))
+        cut.message.get_or_insert_with(|| {
+            cut.frames = 1;
+            Assembled::new(kind)
+        })
     }
 
     /// Where the payload of a large cut frame belongs, so that whoever reads the socket can put it
@@ -419,7 +421,7 @@ impl Connection {
     ///
     /// `None` if the rest of the frame is not worth it, or something else comes next.
     pub fn space(&mut self, endpoint: &Endpoint) -> Option<&mut [u8]> {
-        let frame = self.frame.filter(|frame| !frame.opcode.is_control())?;
+        let frame = self.cut_frame().filter(|frame| !frame.opcode.is_control())?;
         let rest = frame.payload_len - frame.done;
         if rest < SPACE_MIN_BYTES || self.state == State::Ended {
             return None;
@@ -444,7 +446,7 @@ impl Connection {
     }
 
     fn try_filled(&mut self, len: usize) -> Result<Option<Step<'static>>, ProtocolError> {
-        let Some(mut frame) = self.frame else { return Ok(None) };
+        let Some(mut frame) = self.cut_frame() else { return Ok(None) };
         let message = self.message_begun(frame.opcode);
         if let Some(key) = frame.key {
             key.apply_at(frame.done, message.unfilled(len));
@@ -452,7 +454,7 @@ impl Connection {
         message.fill(len).map_err(|_| ProtocolError::TextNotUtf8)?;
         frame.done += len as u64;
         let complete = frame.done == frame.payload_len;
-        self.frame = (!complete).then_some(frame);
+        self.cut.get_or_insert_default().frame = (!complete).then_some(frame);
         if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
     }
 
@@ -514,10 +516,16 @@ impl Connection {
     }
 
     #[inline]
+    fn cut_frame(&self) -> Option<CutFrame> {
+        self.cut.as_ref().and_then(|cut| cut.frame)
+    }
+
+    #[inline]
     fn message_in_progress(&self) -> Option<&Assembled> {
         self.cut.as_ref().and_then(|cut| cut.message.as_ref())
     }
 
+    /// Called where a frame is complete.
     fn drop_empty_cut(&mut self) {
         if self.cut.as_ref().is_some_and(|cut| cut.message.is_none() && cut.control.is_empty()) {
             self.cut = None;

@@ -11,7 +11,7 @@
 //!
 //! What this module does not know: what time it is, and timers. It says which deadline comes next.
 
-use crate::timer::Millis;
+use crate::timer::Tick;
 
 /// What runs out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,35 +54,35 @@ pub enum Phase {
     Closing,
 }
 
-/// The moments that deadlines are counted from.
+/// The moments that deadlines are counted from, rounded up to a [`Tick`]: no deadline passes early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clocks {
     /// When the phase began.
-    pub since: Millis,
+    pub since: Tick,
     /// When the peer was last heard.
-    pub heard: Millis,
+    pub heard: Tick,
     /// When a Ping was sent that nothing has been heard since; [`NEVER`] if none.
-    pub pinged: Millis,
+    pub pinged: Tick,
     /// Since when the socket takes nothing; [`NEVER`] if it does.
-    pub blocked: Millis,
+    pub blocked: Tick,
 }
 
 impl Clocks {
     /// All clocks of a connection accepted at `now`.
-    pub fn start(now: Millis) -> Clocks {
+    pub fn start(now: Tick) -> Clocks {
         Clocks { since: now, heard: now, pinged: NEVER, blocked: NEVER }
     }
 
     /// Notes that the peer was heard. True if it had been pinged: then the next deadline is another
     /// one, which may come before the one that was waited for.
     #[inline]
-    pub fn hear(&mut self, now: Millis) -> bool {
+    pub fn hear(&mut self, now: Tick) -> bool {
         self.heard = now;
         std::mem::replace(&mut self.pinged, NEVER) != NEVER
     }
 
     /// The deadline that comes first, if there is one.
-    pub fn next(&self, phase: Phase, limits: &Deadlines) -> Option<(Millis, Deadline)> {
+    pub fn next(&self, phase: Phase, limits: &Deadlines) -> Option<(Tick, Deadline)> {
         let own = match phase {
             Phase::Head => Some((self.since.after(limits.head_timeout_ms), Deadline::RequestHead)),
             Phase::Closing => Some((self.since.after(limits.close_timeout_ms), Deadline::Close)),
@@ -103,11 +103,12 @@ impl Clocks {
 }
 
 /// The moment that never comes.
-pub const NEVER: Millis = Millis(u64::MAX);
+pub const NEVER: Tick = Tick::NEVER;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timer::Millis;
 
     const LIMITS: Deadlines = Deadlines {
         head_timeout_ms: 10_000,
@@ -117,38 +118,39 @@ mod tests {
         write_timeout_ms: 20_000,
     };
 
+    fn at(ms: u64) -> Tick {
+        Tick::of(Millis(ms))
+    }
+
     #[test]
     fn each_phase_has_its_deadline() {
-        let mut clocks = Clocks::start(Millis(1_000));
+        let mut clocks = Clocks::start(at(1_000));
         let next = |clocks: &Clocks, phase| clocks.next(phase, &LIMITS);
-        assert_eq!(next(&clocks, Phase::Head), Some((Millis(11_000), Deadline::RequestHead)));
-        assert_eq!(next(&clocks, Phase::Open), Some((Millis(26_000), Deadline::Ping)));
-        assert_eq!(next(&clocks, Phase::Closing), Some((Millis(6_000), Deadline::Close)));
-        clocks.pinged = Millis(26_000);
-        assert_eq!(next(&clocks, Phase::Open), Some((Millis(46_000), Deadline::Pong)));
-        assert!(clocks.hear(Millis(30_000)), "it had been pinged");
-        assert!(!clocks.hear(Millis(30_000)), "it has answered");
-        assert_eq!(next(&clocks, Phase::Open), Some((Millis(55_000), Deadline::Ping)));
-        clocks.blocked = Millis(31_000);
-        assert_eq!(next(&clocks, Phase::Open), Some((Millis(51_000), Deadline::Write)));
+        assert_eq!(next(&clocks, Phase::Head), Some((at(11_000), Deadline::RequestHead)));
+        assert_eq!(next(&clocks, Phase::Open), Some((at(26_000), Deadline::Ping)));
+        assert_eq!(next(&clocks, Phase::Closing), Some((at(6_000), Deadline::Close)));
+        clocks.pinged = at(26_000);
+        assert_eq!(next(&clocks, Phase::Open), Some((at(46_000), Deadline::Pong)));
+        assert!(clocks.hear(at(30_000)), "it had been pinged");
+        assert!(!clocks.hear(at(30_000)), "it has answered");
+        assert_eq!(next(&clocks, Phase::Open), Some((at(55_000), Deadline::Ping)));
+        clocks.blocked = at(31_000);
+        assert_eq!(next(&clocks, Phase::Open), Some((at(51_000), Deadline::Write)));
     }
 
     #[test]
     fn dripping_bytes_extends_neither_the_head_nor_the_closing_handshake() {
-        let mut clocks = Clocks::start(Millis(0));
+        let mut clocks = Clocks::start(at(0));
         for now in 0..9 {
-            clocks.hear(Millis(now * 1_000));
+            clocks.hear(at(now * 1_000));
         }
-        assert_eq!(
-            clocks.next(Phase::Head, &LIMITS),
-            Some((Millis(10_000), Deadline::RequestHead))
-        );
-        assert_eq!(clocks.next(Phase::Closing, &LIMITS), Some((Millis(5_000), Deadline::Close)));
+        assert_eq!(clocks.next(Phase::Head, &LIMITS), Some((at(10_000), Deadline::RequestHead)));
+        assert_eq!(clocks.next(Phase::Closing, &LIMITS), Some((at(5_000), Deadline::Close)));
     }
 
     #[test]
     fn without_pings_a_silent_connection_has_no_deadline() {
-        let clocks = Clocks::start(Millis(0));
+        let clocks = Clocks::start(at(0));
         let limits = Deadlines { ping_interval_ms: 0, ..LIMITS };
         assert_eq!(clocks.next(Phase::Open, &limits), None);
     }

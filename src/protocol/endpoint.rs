@@ -7,7 +7,7 @@ use std::cell::{RefCell, RefMut};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::outbox::{Outbox, Payload, Pool};
+use crate::outbox::{Frame, Outbox, Pool, Source};
 use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
 
 /// Which end of the connection we are.
@@ -25,7 +25,7 @@ pub struct Endpoint {
     role: Role,
     /// The largest message that is accepted, in bytes, inclusive.
     pub message_max_bytes: u64,
-    /// The most frames that one message may be cut into.
+    /// The most frames that one message may be cut into; one is always allowed.
     pub message_frames_max: u64,
     masks: MaskSource,
     /// Spare buffers of all its connections.
@@ -64,66 +64,77 @@ impl Endpoint {
         self.pool.borrow_mut()
     }
 
-    /// Appends one whole frame as [`write_frame`](Endpoint::write_frame) does, but takes what lies
-    /// in `payload` by reference. A client masks, so it copies all the same.
-    pub fn pass_frame(
-        &self,
-        opcode: Opcode,
-        parts: &[&[u8]],
-        payload: &Payload,
-        out: &mut Outbox,
-    ) -> usize {
+    /// Appends one whole frame (FIN set) whose payload is `parts` in a row, masked if we are a
+    /// client.
+    #[inline]
+    pub fn write_frame(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) {
         if self.role == Role::Client {
-            return self.write_frame(opcode, parts, out);
+            return self.write_masked(opcode, parts, out);
         }
-        let payload_len: usize = parts.iter().map(|part| part.len()).sum();
-        let header = FrameHeader {
-            fin: true,
-            rsv: Rsv::NONE,
-            opcode,
-            masking_key: None,
-            payload_len: payload_len as u64,
-        };
-        out.push(&header.encode());
-        for part in parts {
-            out.push_part(part, Some(payload));
-        }
-        header.len() + payload_len
+        let header = header(opcode, parts);
+        let len = FrameHeader::LEN_MAX + header.payload_len as usize;
+        self.provide(len, out);
+        out.push_with(len, |bytes| {
+            header.write(bytes);
+            for part in parts {
+                bytes.extend_from_slice(part);
+            }
+        });
     }
 
-    /// Appends one whole frame (FIN set) whose payload is `parts` in a row, masked if we are a
-    /// client, and returns the length of the frame in bytes.
-    #[inline]
-    pub fn write_frame(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) -> usize {
-        let payload_len: usize = parts.iter().map(|part| part.len()).sum();
-        let masking_key = match self.role {
-            Role::Server => None,
-            Role::Client => Some(self.masks.next()),
-        };
-        let header = FrameHeader {
-            fin: true,
-            rsv: Rsv::NONE,
-            opcode,
-            masking_key,
-            payload_len: payload_len as u64,
-        };
-        let len = header.len() + payload_len;
+    fn write_masked(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) {
+        let key = self.masks.next();
+        let header = FrameHeader { masking_key: Some(key), ..header(opcode, parts) };
+        let len = FrameHeader::LEN_MAX + header.payload_len as usize;
+        self.provide(len, out);
         out.push_with(len, |bytes| {
-            match *header.encode() {
-                // The usual header, appended as a number rather than as a slice.
-                [first, second] => bytes.extend_from_slice(&[first, second]),
-                ref all => bytes.extend_from_slice(all),
-            }
+            header.write(bytes);
             let start = bytes.len();
             for part in parts {
                 bytes.extend_from_slice(part);
             }
-            if let Some(key) = masking_key {
-                key.apply(&mut bytes[start..]);
-            }
+            key.apply(&mut bytes[start..]);
         });
-        len
     }
+
+    /// Appends one whole frame as [`write_frame`](Endpoint::write_frame) does, but takes what lies
+    /// in `source` by reference. A client masks, so it copies all the same.
+    pub fn pass_frame(&self, opcode: Opcode, parts: &[&[u8]], source: &Source, out: &mut Outbox) {
+        if self.role == Role::Client || !source.has_any(parts) {
+            return self.write_frame(opcode, parts, out);
+        }
+        self.provide(0, out);
+        out.push_from(source, &header(opcode, parts).encode(), parts);
+    }
+
+    /// Appends an encoded frame, by reference if it is shared.
+    #[inline]
+    pub fn queue_frame(&self, frame: &Frame, out: &mut Outbox) {
+        self.provide(if frame.is_shared() { 0 } else { frame.as_bytes().len() }, out);
+        out.push_frame(frame);
+    }
+
+    /// Appends bytes that are no frame: the answer to the opening handshake.
+    pub fn queue_bytes(&self, bytes: &[u8], out: &mut Outbox) {
+        self.provide(bytes.len(), out);
+        out.push(bytes);
+    }
+
+    /// Sees to it that `len` bytes can be appended with buffers that are there already.
+    #[inline]
+    fn provide(&self, len: usize, out: &mut Outbox) {
+        if !out.has_room(len) {
+            out.reserve(len, &mut self.pool());
+        }
+    }
+}
+
+/// The header of an unmasked frame that is a whole message, or a control frame.
+#[inline]
+fn header(opcode: Opcode, parts: &[&[u8]]) -> FrameHeader {
+    let payload_len: usize = parts.iter().map(|part| part.len()).sum();
+    let payload_len = payload_len as u64;
+    FrameHeader { fin: true, rsv: Rsv::NONE, opcode, masking_key: None, payload_len }
 }
 
 /// Masking keys that a script in a browser cannot foresee.

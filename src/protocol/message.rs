@@ -98,14 +98,10 @@ impl Assembled {
         self.validate_next(piece)?;
         let needed = self.filled + piece.len();
         if needed > self.buffer.capacity() {
-            let ahead = match rest {
-                Some(rest) => {
-                    let rest = usize::try_from(rest).unwrap_or(usize::MAX);
-                    rest.min(needed.max(RESERVE_MIN_BYTES))
-                }
-                None => needed,
-            };
-            self.grow(needed + ahead, pool);
+            match rest {
+                Some(rest) => self.grow_towards(needed, rest, needed.max(RESERVE_MIN_BYTES), pool),
+                None => self.grow(2 * needed, pool),
+            }
         }
         // Over what is left over, and then behind it.
         let over = piece.len().min(self.buffer.len() - self.filled);
@@ -118,10 +114,10 @@ impl Assembled {
     /// Room for the next of `rest` bytes, to be filled by whoever reads the socket. As much as the
     /// buffer has, but no more than is there already, or [`CHUNK_MAX_BYTES`].
     pub(super) fn space(&mut self, rest: u64, pool: &mut Pool) -> &mut [u8] {
-        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
         if self.filled == self.buffer.capacity() {
-            self.grow(self.filled + rest.min(self.filled.max(CHUNK_MAX_BYTES)), pool);
+            self.grow_towards(self.filled, rest, self.filled.max(CHUNK_MAX_BYTES), pool);
         }
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
         let end = self.buffer.capacity().min(self.filled.saturating_add(rest));
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
@@ -169,13 +165,28 @@ impl Assembled {
         }
     }
 
+    /// Moves to a buffer for `needed` bytes and those of the `rest` that may come before the next
+    /// move: all of them if the pool has such a buffer, for that is memory taken already; else
+    /// `ahead` at most.
+    fn grow_towards(&mut self, needed: usize, rest: u64, ahead: usize, pool: &mut Pool) {
+        let rest = usize::try_from(rest).unwrap_or(usize::MAX);
+        match pool.take_spare(needed.saturating_add(rest)) {
+            Some(buffer) => self.move_to(buffer, pool),
+            None => self.grow(needed + rest.min(ahead), pool),
+        }
+    }
+
     /// Moves to a buffer of `capacity` bytes: one of the pool's if it is large.
     fn grow(&mut self, capacity: usize, pool: &mut Pool) {
         if capacity < CHUNK_MAX_BYTES {
             self.buffer.reserve_exact(capacity - self.buffer.len());
             return;
         }
-        let mut buffer = pool.take_buffer(capacity);
+        let buffer = pool.take_buffer(capacity);
+        self.move_to(buffer, pool);
+    }
+
+    fn move_to(&mut self, mut buffer: Vec<u8>, pool: &mut Pool) {
         if buffer.len() < self.filled {
             buffer.clear();
             buffer.extend_from_slice(&self.buffer[..self.filled]);

@@ -98,23 +98,31 @@ impl<'a> Envelope<'a> {
     ///
     /// A [`Refusal`] for what is not understood, or ambiguous: it is told to the sender and
     /// delivered to nobody.
+    #[inline]
     pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
-        // RFC 8259 §2: the only white space around values.
-        let is_white = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-        match text.bytes().find(|byte| !is_white(byte)) {
-            Some(b'{') => read_object(text, limits),
-            _ => read_other(text, limits),
+        // The second look is for those who begin with white space.
+        if text.starts_with('{') || text.trim_start_matches(scan::WHITE).starts_with('{') {
+            read_object(text, limits)
+        } else {
+            read_other(text, limits)
         }
     }
 }
 
 /// Text that begins like an object: scanned, or if it is in any way unusual, parsed.
+#[inline]
 fn read_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     // Filled in place, for moving it costs as much as finding two keys.
     let mut fields = Fields::default();
     if scan::fields(text, limits.depth_max, &mut fields).is_some() {
         return fields.envelope(limits.name_max);
     }
+    parse_object(text, limits)
+}
+
+/// What the scanner does not take.
+#[cold]
+fn parse_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     let Some(fields) = parse_fields(text) else { return not_json(text) };
     if nesting_exceeds(text, limits.depth_max) {
         return Err(Refusal::NestingTooDeep);
@@ -131,6 +139,7 @@ pub(super) fn parse_fields(text: &str) -> Option<Fields<'_>> {
 }
 
 /// Text that does not begin like an object: chat text, or some other JSON value.
+#[inline(never)]
 fn read_other<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     let deep = nesting_exceeds(text, limits.depth_max);
     if !deep && !names_a_destination(text) {
@@ -150,59 +159,118 @@ fn not_json<'a>(text: &str) -> Result<Envelope<'a>, Refusal> {
     if names_a_destination(text) { Err(Refusal::InvalidJson) } else { Ok(Envelope::Broadcast) }
 }
 
+/// A key that means something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Key {
+    Sender,
+    Receiver,
+    Group,
+    Content,
+    Type,
+    Token,
+}
+
+impl Key {
+    /// The key that `text` begins with, closing quote and all, and what follows. `None`: some
+    /// other key, or one of these with escapes in it.
+    #[inline]
+    pub(super) fn read(text: &str) -> Option<(Key, &str)> {
+        let (key, rest) = match text.as_bytes() {
+            [b's', ..] => (Key::Sender, text.strip_prefix("sender\"")),
+            [b'r', ..] => (Key::Receiver, text.strip_prefix("receiver\"")),
+            [b'g', ..] => (Key::Group, text.strip_prefix("group\"")),
+            [b'c', ..] => (Key::Content, text.strip_prefix("content\"")),
+            [b't', b'y', ..] => (Key::Type, text.strip_prefix("type\"")),
+            [b't', ..] => (Key::Token, text.strip_prefix("token\"")),
+            _ => return None,
+        };
+        Some((key, rest?))
+    }
+
+    /// The key of this name, unescaped.
+    fn named(name: &str) -> Option<Key> {
+        match name {
+            "sender" => Some(Key::Sender),
+            "receiver" => Some(Key::Receiver),
+            "group" => Some(Key::Group),
+            "content" => Some(Key::Content),
+            "type" => Some(Key::Type),
+            "token" => Some(Key::Token),
+            _ => None,
+        }
+    }
+}
+
 /// The values of the known keys, as written.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields<'a> {
-    sender: Option<&'a str>,
-    receiver: Option<&'a str>,
-    group: Option<&'a str>,
-    content: Option<&'a str>,
-    kind: Option<&'a str>,
-    token: Option<&'a str>,
+    /// By [`Key`].
+    values: [Option<&'a str>; 6],
     is_repeated: bool,
 }
 
 impl<'a> Fields<'a> {
-    /// Notes the value of a key, which is given unescaped. A repeated key is noted, not an error:
-    /// whether the text is JSON at all is known only at its end, and comes first.
-    pub(super) fn set(&mut self, key: &str, value: &'a str) {
-        let field = match key {
-            "sender" => &mut self.sender,
-            "receiver" => &mut self.receiver,
-            "group" => &mut self.group,
-            "content" => &mut self.content,
-            "type" => &mut self.kind,
-            "token" => &mut self.token,
-            _ => return,
+    /// Notes the value of a key. A repeated key is noted, not an error: whether the text is JSON
+    /// at all is known only at its end, and comes first.
+    #[inline]
+    pub(super) fn set(&mut self, key: Key, value: &'a str) {
+        self.is_repeated |= self.values[key as usize].replace(value).is_some();
+    }
+
+    #[inline]
+    fn value(&self, key: Key) -> Option<&'a str> {
+        self.values[key as usize]
+    }
+
+    /// What the fields make. The usual message is recognised first, for most are.
+    #[inline]
+    fn envelope(&self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
+        match self.usual(name_max) {
+            Some(direct) => Ok(direct),
+            None => self.rules(name_max),
+        }
+    }
+
+    /// A direct message with names that are good at a glance: what the rules make of it as well.
+    #[inline(always)]
+    fn usual(&self, name_max: usize) -> Option<Envelope<'a>> {
+        if self.is_repeated || self.value(Key::Group).is_some() {
+            return None;
+        }
+        let content = self.value(Key::Content)?;
+        let receiver = Name::usual(self.value(Key::Receiver)?, name_max)?;
+        let sender = match self.value(Key::Sender) {
+            Some(sender) => Some(Name::usual(sender, name_max)?),
+            None => None,
         };
-        self.is_repeated |= field.replace(value).is_some();
+        Some(Envelope::Direct { sender, receiver, content })
     }
 
     /// The rules in their order.
-    fn envelope(&self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
+    #[inline(never)]
+    fn rules(&self, name_max: usize) -> Result<Envelope<'a>, Refusal> {
         if self.is_repeated {
             return Err(Refusal::RepeatedKey);
         }
-        if let Some(receiver) = self.receiver {
-            if self.group.is_some() {
+        if let Some(receiver) = self.value(Key::Receiver) {
+            if self.value(Key::Group).is_some() {
                 return Err(Refusal::ReceiverAndGroup);
             }
-            let content = self.content.ok_or(Refusal::ContentMissing)?;
-            let receiver =
-                Name::from_json(receiver, name_max).map_err(|_| Refusal::InvalidReceiver)?;
+            let content = self.value(Key::Content).ok_or(Refusal::ContentMissing)?;
+            let receiver = read_name(receiver, name_max, Refusal::InvalidReceiver)?;
             return Ok(Envelope::Direct { sender: self.sender(name_max)?, receiver, content });
         }
-        if let Some(kind) = self.kind
+        if let Some(kind) = self.value(Key::Type)
             && let Some(control) = self.control(kind, name_max)
         {
             return control;
         }
-        if let Some(group) = self.group {
-            let content = self.content.ok_or(Refusal::ContentMissing)?;
-            let group = Name::from_json(group, name_max).map_err(|_| Refusal::InvalidGroup)?;
+        if let Some(group) = self.value(Key::Group) {
+            let content = self.value(Key::Content).ok_or(Refusal::ContentMissing)?;
+            let group = read_name(group, name_max, Refusal::InvalidGroup)?;
             return Ok(Envelope::Group { sender: self.sender(name_max)?, group, content });
         }
-        if self.sender.is_some() && self.content.is_some() {
+        if self.value(Key::Sender).is_some() && self.value(Key::Content).is_some() {
             return Err(Refusal::ReceiverMissing);
         }
         Ok(Envelope::Broadcast)
@@ -214,19 +282,17 @@ impl<'a> Fields<'a> {
         match &*unescape(kind)? {
             "ping" => Some(Ok(Envelope::Ping)),
             "auth" => {
-                let token = self.token.filter(|token| token.starts_with('"'))?;
+                let token = self.value(Key::Token).filter(|token| token.starts_with('"'))?;
                 Some(Ok(Envelope::Auth { token }))
             }
-            "join" if self.content.is_none() => {
-                Some(self.membership(self.group?, name_max, |sender, group| Envelope::Join {
-                    sender,
-                    group,
+            "join" if self.value(Key::Content).is_none() => {
+                Some(self.membership(self.value(Key::Group)?, name_max, |sender, group| {
+                    Envelope::Join { sender, group }
                 }))
             }
-            "leave" if self.content.is_none() => {
-                Some(self.membership(self.group?, name_max, |sender, group| Envelope::Leave {
-                    sender,
-                    group,
+            "leave" if self.value(Key::Content).is_none() => {
+                Some(self.membership(self.value(Key::Group)?, name_max, |sender, group| {
+                    Envelope::Leave { sender, group }
                 }))
             }
             _ => None,
@@ -242,14 +308,22 @@ impl<'a> Fields<'a> {
         if !group.starts_with('"') {
             return Err(Refusal::GroupNotAString);
         }
-        let group = Name::from_json(group, name_max).map_err(|_| Refusal::InvalidGroup)?;
+        let group = read_name(group, name_max, Refusal::InvalidGroup)?;
         Ok(envelope(self.sender(name_max)?, group))
     }
 
+    #[inline]
     fn sender(&self, name_max: usize) -> Result<Option<Name<'a>>, Refusal> {
-        let sender = self.sender.map(|sender| Name::from_json(sender, name_max));
-        sender.transpose().map_err(|_| Refusal::InvalidSender)
+        match self.value(Key::Sender) {
+            Some(sender) => read_name(sender, name_max, Refusal::InvalidSender).map(Some),
+            None => Ok(None),
+        }
     }
+}
+
+#[inline]
+fn read_name(value: &str, name_max: usize, refusal: Refusal) -> Result<Name<'_>, Refusal> {
+    Name::from_json(value, name_max).map_err(|_| refusal)
 }
 
 /// Walks the object.
@@ -264,9 +338,11 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
         let mut fields = Fields::default();
-        while let Some(Key(key)) = map.next_key()? {
+        while let Some(Unescaped(key)) = map.next_key()? {
             let value: &'de RawValue = map.next_value()?;
-            fields.set(&key, value.get());
+            if let Some(key) = Key::named(&key) {
+                fields.set(key, value.get());
+            }
         }
         Ok(fields)
     }
@@ -274,25 +350,25 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
 /// A key at the top level of an object, unescaped: borrowed unless something in it was escaped,
 /// which `Cow` by itself would not be.
-struct Key<'de>(Cow<'de, str>);
+struct Unescaped<'de>(Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Key<'de>, D::Error> {
+impl<'de> Deserialize<'de> for Unescaped<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unescaped<'de>, D::Error> {
         struct KeyVisitor;
 
         impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key<'de>;
+            type Value = Unescaped<'de>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a key")
             }
 
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Unescaped<'de>, E> {
+                Ok(Unescaped(Cow::Borrowed(key)))
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
+            fn visit_str<E>(self, key: &str) -> Result<Unescaped<'de>, E> {
+                Ok(Unescaped(Cow::Owned(key.to_owned())))
             }
         }
 

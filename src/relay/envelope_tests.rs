@@ -268,3 +268,38 @@ fn the_quick_count_agrees_with_the_plain_one() {
     }
     assert_eq!(opening_brackets(&"{".repeat(100_000)), 100_000);
 }
+
+#[test]
+fn what_is_usual_is_what_the_rules_make_of_it() {
+    let keys = ["sender", "receiver", "group", "content", "type", "token", "x"];
+    let values =
+        ["\"bob\"", "\"alice\"", "\"a\"", "7", "\"*\"", "\" a\"", "\"\\u0061b\"", "null", "[1]"];
+    let mut seed = 0x2545_F491_4F6C_DD1D_u64;
+    let (mut usual, mut other) = (0, 0);
+    for _ in 0..20_000 {
+        let mut members = Vec::new();
+        for key in keys.iter().chain(&keys) {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            let value = values[(seed >> 40) as usize % values.len()];
+            match seed >> 32 & 7 {
+                0 => members.push(format!("\"{key}\":{value}")),
+                1 if members.len() < 3 => members.insert(0, format!("\"{key}\":\"alice\"")),
+                _ => {}
+            }
+        }
+        let text = format!("{{{}}}", members.join(","));
+        let fields = parse_fields(&text).unwrap();
+        let rules = fields.rules(128);
+        match fields.usual(128) {
+            Some(envelope) => {
+                assert_eq!(Ok(envelope), rules, "{text}");
+                usual += 1;
+            }
+            None => other += 1,
+        }
+        assert_eq!(read(&text), rules, "{text}");
+    }
+    assert!(usual > 100 && other > 100, "{usual} usual, {other} others");
+}

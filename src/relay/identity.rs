@@ -98,10 +98,10 @@ impl Identities {
         id: ConnId,
         sender: Option<&Name<'_>>,
     ) -> Option<Result<UserKey, Refusal>> {
-        let user = self.routes.user_of(id)?;
+        let (user, name, standing) = self.routes.speaker(id)?;
         let Some(sender) = sender else { return Some(Ok(user)) };
-        let is_own = self.routes.name(user) == &**sender;
-        match self.routes.standing(user) {
+        let is_own = name == &**sender;
+        match standing {
             Standing::Named if is_own => Some(Ok(user)),
             Standing::Named => Some(Err(Refusal::SenderMismatch)),
             Standing::Guest => Some(self.claim(id, is_own, sender)),

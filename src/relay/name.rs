@@ -47,6 +47,28 @@ impl<'a> Name<'a> {
         }
         Name::new(unescape(value).ok_or(NameError::NotAnId)?, len_max)
     }
+
+    /// The same for what is a good name at a glance: a JSON string of two characters or more, all
+    /// visible ASCII, and no escapes. `None`: somebody else has to look.
+    #[inline]
+    pub(crate) fn usual(value: &'a str, len_max: usize) -> Option<Name<'a>> {
+        let bytes = value.as_bytes();
+        // The quotes are visible too, and looking at a byte twice does no harm.
+        let is_visible = if let Some(last) = bytes.last_chunk::<8>() {
+            let (words, _) = bytes.as_chunks::<8>();
+            words.iter().chain([last]).all(|word| is_visible_word(u64::from_le_bytes(*word)))
+        } else if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            let [first, last] = [first, last].map(|half| u64::from(u32::from_le_bytes(*half)));
+            is_visible_word(first << 32 | last)
+        } else {
+            false
+        };
+        if !is_visible || bytes.len() > len_max.saturating_add(2) {
+            return None;
+        }
+        let name = value.strip_prefix('"')?.strip_suffix('"')?;
+        Some(Name(Cow::Borrowed(name)))
+    }
 }
 
 impl Deref for Name<'_> {
@@ -103,6 +125,16 @@ pub(crate) fn unescape(value: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(inner));
     }
     serde_json::from_str::<String>(value).ok().map(Cow::Owned)
+}
+
+/// Whether each of eight bytes is visible ASCII and no backslash.
+#[inline]
+fn is_visible_word(word: u64) -> bool {
+    const ONES: u64 = u64::MAX / 0xFF;
+    let below = word.wrapping_sub(ONES * 0x21);
+    let above = word.wrapping_add(ONES);
+    let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+    (word | below | above | backslash) & (ONES << 7) == 0
 }
 
 fn check(name: &str, len_max: usize) -> Result<(), NameError> {
@@ -183,6 +215,30 @@ mod tests {
             assert_eq!(name(bad), Err(NameError::WhiteSpace), "{bad:?}");
         }
         assert_eq!(name("*"), Err(NameError::Star));
+    }
+
+    #[test]
+    fn a_name_that_is_good_at_a_glance_is_good_at_a_closer_look() {
+        let bits = ["a", "Z", "~", "!", "0", "*", " ", "\\", "\\u0041", "é", "\u{7f}", "\u{202e}"];
+        let mut seen = 0;
+        for len in 0..20 {
+            for place in 0..=len {
+                for bit in bits {
+                    let (before, after) = ("x".repeat(place), "x".repeat(len - place));
+                    let value = format!("\"{before}{bit}{after}\"");
+                    if let Some(usual) = Name::usual(&value, 16) {
+                        assert_eq!(Ok(usual), Name::from_json(&value, 16), "{value}");
+                        seen += 1;
+                    } else if value.len() > 3 && bit.len() == 1 && !matches!(bit, " " | "\\") {
+                        assert!(value.len() > 18 || bit == "\u{7f}", "{value} is usual");
+                    }
+                }
+            }
+        }
+        assert!(seen > 500, "{seen}");
+        for value in ["12", "1234567890", "true", "[\"a\"]", "\"", "{\"a\":\"b\"}"] {
+            assert_eq!(Name::usual(value, 128), None, "{value}");
+        }
     }
 
     #[test]

@@ -136,10 +136,17 @@ impl<'a> Pieces<'a> {
 
 /// A name as it stands between the quotes of a JSON string. Names have no control characters, so
 /// only two characters need escaping, and nearly no name has them: then nothing is copied.
+#[inline]
 pub fn escape<'a>(name: &'a str, scratch: &'a mut String) -> &'a str {
-    if !name.bytes().any(|byte| byte == b'"' || byte == b'\\') {
-        return name;
+    if name.bytes().any(|byte| byte == b'"' || byte == b'\\') {
+        write_escaped(name, scratch)
+    } else {
+        name
     }
+}
+
+#[cold]
+fn write_escaped<'a>(name: &str, scratch: &'a mut String) -> &'a str {
     scratch.clear();
     for c in name.chars() {
         if c == '"' || c == '\\' {

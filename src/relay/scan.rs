@@ -8,8 +8,8 @@
 //!
 //! Nothing is built, copied or unescaped, and nothing is allocated, however the content is
 //! nested: which of the open brackets are objects is one bit each. Strings are skipped in words and
-//! blocks. A message of 64 bytes takes about half of the time that `serde_json` needs for the same
-//! without building a tree, one of 16 KiB about a third.
+//! blocks. To find the fields of a message with 64 bytes of text takes less than half of the
+//! instructions in which `serde_json` passes over it without building a tree, with 16 KiB a third.
 //!
 //! The scanner takes what clients usually write, and gives up without a reason on everything
 //! else: JSON that is not valid, keys with escapes, nesting beyond the limit. `serde_json` then
@@ -18,54 +18,114 @@
 //!
 //! This module does not know what the keys mean.
 
-use super::envelope::Fields;
+use super::envelope::{Fields, Key};
 
 /// Finds the values in an object with at most `depth_max` objects and arrays inside one another,
 /// itself counted. `None`: somebody else has to look, and what was found is worth nothing.
+#[inline]
 pub(super) fn fields<'a>(text: &'a str, depth_max: usize, into: &mut Fields<'a>) -> Option<()> {
-    let bytes = text.as_bytes();
     let depth_max = depth_max.checked_sub(1)?;
-    let mut at = expect(bytes, white_space(bytes, 0), b'{')?;
-    at = white_space(bytes, at);
-    if bytes.get(at) == Some(&b'}') {
-        return is_end(bytes, at + 1).then_some(());
-    }
+    let mut rest = match text.strip_prefix("{\"") {
+        Some(rest) => rest,
+        None => match first_key(text)? {
+            Next::Key(rest) => rest,
+            Next::End => return Some(()),
+        },
+    };
+    // From here on `rest` begins behind the opening quote of a key. What most clients write, a
+    // known key, a string and no white space, is tried first.
     loop {
-        let key = expect(bytes, at, b'"')?;
-        at = plain_characters(bytes, key);
-        let key = text.get(key..at)?;
-        // A backslash here: keys are compared unescaped, and unescaping is not done here.
-        at = white_space(bytes, expect(bytes, at, b'"')?);
-        let start = white_space(bytes, expect(bytes, at, b':')?);
-        at = value(bytes, start, depth_max)?;
-        into.set(key, text.get(start..at)?);
-        at = white_space(bytes, at);
-        match bytes.get(at)? {
-            b',' => at = white_space(bytes, at + 1),
-            b'}' => return is_end(bytes, at + 1).then_some(()),
-            _ => return None,
+        let (key, behind) = match Key::read(rest) {
+            Some((key, behind)) => (Some(key), behind),
+            None => (None, other_key(rest)?),
+        };
+        let value;
+        (value, rest) = match behind.strip_prefix(':') {
+            Some(value) if value.starts_with('"') => split(value, string(&value.as_bytes()[1..])?)?,
+            _ => member(behind, depth_max)?,
+        };
+        if let Some(key) = key {
+            into.set(key, value);
         }
+        rest = match rest.strip_prefix(",\"") {
+            Some(rest) => rest,
+            None if rest == "}" => return Some(()),
+            None => match next_key(rest)? {
+                Next::Key(rest) => rest,
+                Next::End => return Some(()),
+            },
+        };
     }
 }
 
-// Each of the following takes where something begins and says where it ends.
+/// What comes after the opening bracket or a member of the object.
+enum Next<'a> {
+    /// A member, from behind the opening quote of its key.
+    Key(&'a str),
+    /// The end of the object, and of the text.
+    End,
+}
+
+#[inline(never)]
+fn first_key(text: &str) -> Option<Next<'_>> {
+    let inside = text.trim_start_matches(WHITE).strip_prefix('{')?.trim_start_matches(WHITE);
+    match inside.strip_prefix('"') {
+        Some(rest) => Some(Next::Key(rest)),
+        None => end(inside),
+    }
+}
+
+#[inline(never)]
+fn next_key(text: &str) -> Option<Next<'_>> {
+    let text = text.trim_start_matches(WHITE);
+    match text.strip_prefix(',') {
+        Some(rest) => rest.trim_start_matches(WHITE).strip_prefix('"').map(Next::Key),
+        None => end(text),
+    }
+}
+
+fn end(text: &str) -> Option<Next<'_>> {
+    let rest = text.strip_prefix('}')?.trim_start_matches(WHITE);
+    rest.is_empty().then_some(Next::End)
+}
+
+/// What follows a key that is none of ours, from behind its opening quote.
+#[inline(never)]
+fn other_key(text: &str) -> Option<&str> {
+    // A backslash here: keys are compared unescaped, and unescaping is not done here.
+    Some(split(text, expect(plain_characters(text.as_bytes()), b'"')?)?.1)
+}
+
+/// The rest of a member, from behind its key: its value, and what follows.
+#[inline(never)]
+fn member(text: &str, depth_max: usize) -> Option<(&str, &str)> {
+    let text = text.trim_start_matches(WHITE).strip_prefix(':')?.trim_start_matches(WHITE);
+    split(text, value(text.as_bytes(), depth_max)?)
+}
+
+/// What of `text` is before its end `rest`, and that end.
+#[inline]
+fn split<'a>(text: &'a str, rest: &[u8]) -> Option<(&'a str, &'a str)> {
+    text.split_at_checked(text.len() - rest.len())
+}
+
+// Each of the following takes what begins with something and returns what follows it.
 
 /// A value of any kind in which at most `depth_max` brackets are open, and no more than 128.
-#[inline]
-fn value(bytes: &[u8], at: usize, depth_max: usize) -> Option<usize> {
-    match bytes.get(at)? {
-        b'"' => string(bytes, at + 1),
-        b'{' | b'[' => nested(bytes, at, depth_max.min(u128::BITS as usize)),
-        _ => scalar(bytes, at),
+fn value(text: &[u8], depth_max: usize) -> Option<&[u8]> {
+    match text.first()? {
+        b'"' => string(&text[1..]),
+        b'{' | b'[' => nested(text, depth_max.min(u128::BITS as usize)),
+        _ => scalar(text),
     }
 }
 
 /// An object or an array.
-fn nested(bytes: &[u8], mut at: usize, depth_max: usize) -> Option<usize> {
+fn nested(mut text: &[u8], depth_max: usize) -> Option<&[u8]> {
     // Bit 0 is the innermost open bracket: 1 for an object, 0 for an array.
     let (mut open, mut depth) = (0_u128, 0);
     loop {
-        let first = *bytes.get(at)?;
+        let (&first, rest) = text.split_first()?;
         let mut is_complete = true;
         match first {
             b'{' | b'[' => {
@@ -74,79 +134,89 @@ fn nested(bytes: &[u8], mut at: usize, depth_max: usize) -> Option<usize> {
                     return None;
                 }
                 open = (open << 1) | u128::from(first == b'{');
-                at = white_space(bytes, at + 1);
+                text = white_space(rest);
                 // `]` is two above `[`, and `}` two above `{`.
-                is_complete = *bytes.get(at)? == first + 2;
+                is_complete = *text.first()? == first + 2;
             }
-            b'"' => at = string(bytes, at + 1)?,
-            _ => at = scalar(bytes, at)?,
+            b'"' => text = string(rest)?,
+            _ => text = scalar(text)?,
         }
         while is_complete {
-            at = white_space(bytes, at);
-            match (bytes.get(at)?, open & 1) {
+            let (&next, rest) = white_space(text).split_first()?;
+            match (next, open & 1) {
                 (b',', _) => is_complete = false,
-                (b'}', 1) | (b']', 0) if depth == 1 => return Some(at + 1),
+                (b'}', 1) | (b']', 0) if depth == 1 => return Some(rest),
                 (b'}', 1) | (b']', 0) => {
                     depth -= 1;
                     open >>= 1;
                 }
                 _ => return None,
             }
-            at += 1;
+            text = rest;
         }
-        at = white_space(bytes, at);
+        text = white_space(text);
         if open & 1 == 1 {
-            at = string(bytes, expect(bytes, at, b'"')?)?;
-            at = expect(bytes, white_space(bytes, at), b':')?;
-            at = white_space(bytes, at);
+            text = string(expect(text, b'"')?)?;
+            text = white_space(expect(white_space(text), b':')?);
         }
     }
 }
 
 /// A number or a literal.
-fn scalar(bytes: &[u8], at: usize) -> Option<usize> {
-    let rest = bytes.get(at..)?;
-    match rest.first()? {
-        b'-' | b'0'..=b'9' => number(bytes, at),
-        b't' => rest.starts_with(b"true").then_some(at + 4),
-        b'f' => rest.starts_with(b"false").then_some(at + 5),
-        b'n' => rest.starts_with(b"null").then_some(at + 4),
+fn scalar(text: &[u8]) -> Option<&[u8]> {
+    match text.first()? {
+        b'-' | b'0'..=b'9' => number(text),
+        b't' => text.strip_prefix(b"true"),
+        b'f' => text.strip_prefix(b"false"),
+        b'n' => text.strip_prefix(b"null"),
         _ => None,
     }
 }
 
 /// RFC 8259 §6: `-? (0 | [1-9][0-9]*) (. [0-9]+)? ([eE] [+-]? [0-9]+)?`
-fn number(bytes: &[u8], mut at: usize) -> Option<usize> {
-    at += usize::from(bytes.get(at) == Some(&b'-'));
-    at = if bytes.get(at) == Some(&b'0') { at + 1 } else { digits(bytes, at)? };
-    if bytes.get(at) == Some(&b'.') {
-        at = digits(bytes, at + 1)?;
+fn number(text: &[u8]) -> Option<&[u8]> {
+    let mut text = text.strip_prefix(b"-").unwrap_or(text);
+    text = match text {
+        [b'0', rest @ ..] => rest,
+        _ => digits(text)?,
+    };
+    if let [b'.', rest @ ..] = text {
+        text = digits(rest)?;
     }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        at += 1;
-        at += usize::from(matches!(bytes.get(at), Some(b'+' | b'-')));
-        at = digits(bytes, at)?;
+    if let [b'e' | b'E', rest @ ..] = text {
+        text = match rest {
+            [b'+' | b'-', rest @ ..] => digits(rest)?,
+            _ => digits(rest)?,
+        };
     }
-    Some(at)
+    Some(text)
 }
 
 /// At least one.
-fn digits(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start;
-    while bytes.get(at).is_some_and(u8::is_ascii_digit) {
-        at += 1;
+fn digits(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    while let [b'0'..=b'9', behind @ ..] = rest {
+        rest = behind;
     }
-    (at > start).then_some(at)
+    (rest.len() < text.len()).then_some(rest)
 }
 
-/// From behind the opening quote to behind the closing one.
+/// A string, from behind its opening quote.
 #[inline]
-fn string(bytes: &[u8], mut at: usize) -> Option<usize> {
+fn string(text: &[u8]) -> Option<&[u8]> {
+    match plain_characters(text) {
+        [b'"', rest @ ..] => Some(rest),
+        other => escaped(other),
+    }
+}
+
+/// The same, from where a backslash may be.
+#[inline(never)]
+fn escaped(mut text: &[u8]) -> Option<&[u8]> {
     loop {
-        at = plain_characters(bytes, at);
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at = escape(bytes, at + 1)?,
+        text = match text {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', rest @ ..] => plain_characters(escape(rest)?),
             _ => return None,
         }
     }
@@ -154,84 +224,122 @@ fn string(bytes: &[u8], mut at: usize) -> Option<usize> {
 
 /// RFC 8259 §7, from behind the backslash. Half of a surrogate pair may be escaped, as for
 /// `serde_json`: the text passes through as it was written.
-fn escape(bytes: &[u8], at: usize) -> Option<usize> {
-    match bytes.get(at)? {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 1),
-        b'u' => {
-            let digits = bytes.get(at + 1..at + 5)?;
-            digits.iter().all(u8::is_ascii_hexdigit).then_some(at + 5)
+fn escape(text: &[u8]) -> Option<&[u8]> {
+    match text {
+        [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => Some(rest),
+        [b'u', rest @ ..] => {
+            let (digits, rest) = rest.split_first_chunk::<4>()?;
+            digits.iter().all(u8::is_ascii_hexdigit).then_some(rest)
         }
         _ => None,
     }
 }
 
-/// To the next quote, backslash or control character, or to the end: eight bytes at a time, and
-/// what is not short in blocks.
+/// To the next quote, backslash or control character, or to the end: the first eight bytes at
+/// once, because most strings are short, and the rest in blocks.
 #[inline]
-fn plain_characters(bytes: &[u8], mut at: usize) -> usize {
-    let mut words = 0;
-    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let found = special_bits(u64::from_le_bytes(*word));
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-        words += 1;
-        if words == SHORT_WORDS {
-            at = plain_blocks(bytes, at);
-        }
+fn plain_characters(text: &[u8]) -> &[u8] {
+    let Some((word, rest)) = text.split_first_chunk::<8>() else { return plain_end(text, text) };
+    match special_bits(u64::from_le_bytes(*word)) {
+        0 => plain_blocks(rest, text),
+        found => text.get(found.trailing_zeros() as usize / 8..).unwrap_or_default(),
     }
-    while bytes.get(at).is_some_and(|&byte| !is_special(byte)) {
-        at += 1;
-    }
-    at
 }
 
-/// Over whole blocks without anything special; the compiler makes vectors of this.
-fn plain_blocks(bytes: &[u8], at: usize) -> usize {
-    let (blocks, _) = bytes.get(at..).unwrap_or_default().as_chunks::<64>();
-    let is_plain =
-        |block: &&[u8; 64]| !block.iter().fold(false, |found, &byte| found | is_special(byte));
-    at + 64 * blocks.iter().take_while(is_plain).count()
+/// The same for what is not short, of which `rest` is left; the compiler makes vectors of the
+/// blocks.
+#[inline(never)]
+fn plain_blocks<'a>(mut rest: &'a [u8], text: &'a [u8]) -> &'a [u8] {
+    let mut blocks = 0;
+    while let Some((block, behind)) = rest.split_first_chunk::<16>()
+        && is_plain(block)
+    {
+        rest = behind;
+        blocks += 1;
+        if blocks == SHORT_BLOCKS {
+            while let Some((block, behind)) = rest.split_first_chunk::<64>()
+                && is_plain(block)
+            {
+                rest = behind;
+            }
+        }
+    }
+    plain_end(rest, text)
+}
+
+/// The same where the end is less than sixteen bytes away, or that of `text` is. On its own,
+/// because what wants the place of a byte keeps the loops above from being vectors.
+#[inline(never)]
+fn plain_end<'a>(rest: &'a [u8], text: &'a [u8]) -> &'a [u8] {
+    let found = match (rest.first_chunk(), text.last_chunk()) {
+        (Some(block), _) => specials(block),
+        // The last sixteen bytes, and those before the rest are shifted out.
+        (None, Some(last)) => specials(last).checked_shr(128 - 8 * rest.len() as u32).unwrap_or(0),
+        (None, None) => {
+            let plain = rest.iter().position(|&byte| is_special(byte));
+            return &rest[plain.unwrap_or(rest.len())..];
+        }
+    };
+    rest.get(found.trailing_zeros() as usize / 8..).unwrap_or_default()
+}
+
+#[inline]
+fn is_plain<const LEN: usize>(block: &[u8; LEN]) -> bool {
+    !block.iter().fold(false, |found, &byte| found | is_special(byte))
+}
+
+/// Which of sixteen bytes are special: all bits of those, the first byte in the lowest.
+#[inline]
+fn specials(block: &[u8; 16]) -> u128 {
+    u128::from_le_bytes(block.map(|byte| if is_special(byte) { 0xFF } else { 0 }))
 }
 
 /// RFC 8259 §2.
 #[inline]
-fn white_space(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
-        at += 1;
+fn white_space(text: &[u8]) -> &[u8] {
+    // One comparison where there is none, which is nearly everywhere.
+    if text.first().is_none_or(|&byte| byte > b' ') { text } else { skip_white_space(text) }
+}
+
+#[inline(never)]
+fn skip_white_space(mut text: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = text {
+        text = rest;
     }
-    at
+    text
 }
 
 #[inline]
-fn expect(bytes: &[u8], at: usize, byte: u8) -> Option<usize> {
-    (bytes.get(at) == Some(&byte)).then_some(at + 1)
-}
-
-fn is_end(bytes: &[u8], at: usize) -> bool {
-    white_space(bytes, at) == bytes.len()
+fn expect(text: &[u8], byte: u8) -> Option<&[u8]> {
+    match text {
+        [first, rest @ ..] if *first == byte => Some(rest),
+        _ => None,
+    }
 }
 
 /// What ends a run of plain characters. No branches, so that a block of these is a vector.
+#[inline]
 fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+    // `"` is 0x22 and all below 0x20 is control: with one bit turned they lie side by side.
+    ((byte ^ 0x02) < 0x21) | (byte == b'\\')
 }
 
 /// Which of eight bytes are special: the lowest set bit is the top bit of the first such byte.
 /// (A byte behind it may be marked wrongly, by the borrow of the subtraction.)
+#[inline]
 fn special_bits(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 0xFF;
-    let quote = word ^ (ONES * u64::from(b'"'));
-    let backslash = word ^ (ONES * u64::from(b'\\'));
-    let found = word.wrapping_sub(ONES * 0x20) & !word
-        | quote.wrapping_sub(ONES) & !quote
-        | backslash.wrapping_sub(ONES) & !backslash;
-    found & (ONES << 7)
+    let quote_or_control = (word ^ (ONES * 0x02)).wrapping_sub(ONES * 0x21);
+    let backslash = (word ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+    // The top bit says "was less" of bytes below 0x80; those above are never special.
+    (quote_or_control | backslash) & !word & (ONES << 7)
 }
 
-/// After this many words a string is not a short one (see the `envelope` bench).
-const SHORT_WORDS: usize = 4;
+/// RFC 8259 §2: white space.
+pub(super) const WHITE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+/// After this many blocks a string is a long one (see the `envelope` bench).
+const SHORT_BLOCKS: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -373,16 +481,16 @@ mod tests {
     #[test]
     fn eight_bytes_at_a_time_find_what_one_at_a_time_finds() {
         for place in 0..200 {
-            for byte in 0..=0xFF_u8 {
+            for byte in (0..0x30).chain(0x50..0x60).chain(0x7E..0x82).chain([0xA1, 0xDC, 0xFF]) {
                 let mut bytes = [b'x'; 200];
                 bytes[(place + 7) % 200] = 0xC3;
                 bytes[(place + 8) % 200] = b'"';
                 bytes[place] = byte;
-                for start in [0, 1, 40] {
+                for start in [0, 1, 40, 183, 184, 185, 191, 192, 193, 199] {
                     let rest = &bytes[start..];
                     let plain = rest.iter().position(|&byte| is_special(byte));
-                    let wanted = start + plain.unwrap_or(rest.len());
-                    assert_eq!(plain_characters(&bytes, start), wanted, "{byte:#x} at {place}");
+                    let wanted = &rest[plain.unwrap_or(rest.len())..];
+                    assert_eq!(plain_characters(rest), wanted, "{byte:#x} at {place}");
                 }
             }
         }

@@ -79,7 +79,11 @@ impl MaskingKey {
         for word in words {
             *word = (u64::from_ne_bytes(*word) ^ key_word).to_ne_bytes();
         }
-        for (octet, key_octet) in rest.iter_mut().zip(key_octets) {
+        let (half, rest) = rest.as_chunks_mut::<4>();
+        for half in half {
+            *half = (u32::from_ne_bytes(*half) ^ u32::from_ne_bytes(self.0)).to_ne_bytes();
+        }
+        for (octet, key_octet) in rest.iter_mut().zip(self.0) {
             *octet ^= key_octet;
         }
     }

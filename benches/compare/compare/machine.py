@@ -45,6 +45,13 @@ def pin_politely(core):
 def raise_descriptor_limit():
     """As far as it goes, for us and all children. Returns how many a process may have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < DESCRIPTORS_MAX:
+        try:
+            # Some are allowed to raise the hard one, too.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS_MAX, DESCRIPTORS_MAX))
+            return DESCRIPTORS_MAX
+        except (OSError, ValueError):
+            pass
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
 
@@ -55,7 +62,10 @@ DESCRIPTORS_MAX = 250_000
 
 def connections_possible(wanted):
     """At most so many connections, and as many as a server and a client may hold."""
-    return min(wanted, raise_descriptor_limit() - DESCRIPTORS_RESERVED)
+    possible = raise_descriptor_limit() - DESCRIPTORS_RESERVED
+    if possible < wanted:
+        servers.note(f"descriptors for {possible} connections only, not for {wanted} (ulimit -Hn)")
+    return min(wanted, possible)
 
 
 # What a process needs beside its connections, generously.

@@ -54,10 +54,11 @@ class NotStarted(Exception):
 class Running:
     """A server process, pinned to a core, ended with the block."""
 
-    def __init__(self, server, service, prepare_child, more=()):
+    def __init__(self, server, service, prepare_child, more=(), before=()):
         command, path = server.services[service]
         self.port = free_port()
-        argv = [word.replace("{port}", str(self.port)) for word in command] + list(more)
+        words = [word.replace("{port}", str(self.port)) for word in command]
+        argv = [*before, *words, *more]
         quiet = subprocess.DEVNULL
         try:
             self.process = subprocess.Popen(

@@ -145,6 +145,26 @@ def beside(samples, part, key, head, title):
     return f"\n### {title}\n\n" + table([head, "switchboard", "ratio"], rows)
 
 
+def syscalls(samples):
+    """What a message costs, and whether a connection is read and written once per tick."""
+    text = (
+        "\n### System calls per message\n\n"
+        "A message is one that was received, so in fan-out a delivery. Timers and others from the "
+        "first\nconnection on. The last columns are the most that one connection had in one tick; "
+        "a read that\nfilled its buffer does not count there.\n\n"
+    )
+    shown = ("reads", "writes", "waits", "timers", "others")
+    rows = []
+    for workload in unique(samples, "workload"):
+        for name in unique(of(samples, "workload", workload), "server"):
+            same = of(of(samples, "workload", workload), "server", name)
+            cells = [f"{median(same, key):.2f}" for key in (*shown, "epoll_ctl")]
+            cells += [grouped(median(same, key)) for key in ("most_reads", "most_writes")]
+            rows.append([f"{workload}, {name}", *cells])
+    head = ["workload, server", *shown, "epoll_ctl per connection", "reads a tick", "writes a tick"]
+    return text + table(head, rows)
+
+
 def fairness(samples):
     part = of(samples, "part", "fairness")
     kinds = unique(part, "what")

@@ -164,7 +164,8 @@ fn hold(
             return Ok(());
         }
         let left = until.since(now);
-        progress.show(now, || format!("holding them open, {:.0} s left", left.as_secs_f64()));
+        let seconds = left.as_secs_f64().ceil();
+        progress.show(now, || format!("holding them open, {seconds:.0} s left"));
         fleet.wait(&mut ready, left.min(STEP))?;
         for event in &ready {
             fleet.ignore(*event);

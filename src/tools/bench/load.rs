@@ -5,6 +5,7 @@
 //!                   '-- messages are sent --' '- those under way are waited for
 //! ```
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::fleet::{Fleet, Part};
@@ -134,10 +135,26 @@ struct Mark {
 
 /// How many subscribers each message that is under way has reached.
 struct Fanout {
-    /// By sequence number, modulo the pipeline.
+    /// By sequence number, modulo their count: a power of two, and at least the pipeline.
     reached: Vec<u64>,
     /// Every message below this has reached all.
     done: u64,
+}
+
+impl Fanout {
+    /// One more of `copies` subscribers has these messages.
+    #[inline]
+    fn reach(&mut self, messages: Range<u64>, copies: u64) {
+        // The remainder of a division by a power of two, without the division.
+        let last = self.reached.len() as u64 - 1;
+        for sequence in messages {
+            self.reached[(sequence & last) as usize] += 1;
+        }
+        while self.reached[(self.done & last) as usize] == copies {
+            self.reached[(self.done & last) as usize] = 0;
+            self.done += 1;
+        }
+    }
 }
 
 impl<'a> Load<'a> {
@@ -145,8 +162,8 @@ impl<'a> Load<'a> {
         let streams = parts.iter().filter(|part| part.sends.is_some()).count();
         let now = fleet.clients.now();
         let (pace, pipeline) = match settings.pace {
-            PaceSetting::Pipeline(pipeline) => (Pace::closed(pipeline, streams), pipeline),
-            PaceSetting::Rate(rate) => (Pace::open(rate, streams, now), 0),
+            PaceSetting::Pipeline(pipeline) => (Pace::closed(pipeline, streams), pipeline as usize),
+            PaceSetting::Rate(rate) => (Pace::open(rate, streams, now), 1),
         };
         Load {
             settings,
@@ -158,7 +175,7 @@ impl<'a> Load<'a> {
             copies: if settings.mode == Mode::Fanout { settings.connections.into() } else { 1 },
             granted: 0,
             advanced: 0,
-            fanout: Fanout { reached: vec![0; pipeline as usize], done: 0 },
+            fanout: Fanout { reached: vec![0; pipeline.next_power_of_two()], done: 0 },
             dirty: Vec::new(),
             begun: None,
             ended: None,
@@ -242,7 +259,7 @@ impl<'a> Load<'a> {
 
     fn progress(&self, now: Nanos) -> String {
         let received = self.fleet.tally.received;
-        let left = self.recorder.until().since(now).as_secs_f64();
+        let left = self.recorder.until().since(now).as_secs_f64().ceil();
         let phase = match (&self.begun, self.draining) {
             (None, _) => "warming up",
             (_, true) => "waiting for the rest",
@@ -305,15 +322,8 @@ impl<'a> Load<'a> {
             return self.fleet.flush(sender);
         }
         let next = self.fleet.received(receiver);
-        let places = self.fanout.reached.len() as u64;
-        for sequence in next - advanced..next {
-            self.fanout.reached[(sequence % places) as usize] += 1;
-        }
         let before = self.fanout.done;
-        while self.fanout.reached[(self.fanout.done % places) as usize] == self.copies {
-            self.fanout.reached[(self.fanout.done % places) as usize] = 0;
-            self.fanout.done += 1;
-        }
+        self.fanout.reach(next - advanced..next, self.copies);
         if self.fanout.done > before {
             self.grant(sender, self.fanout.done - before, now);
             self.dirty.push(sender);

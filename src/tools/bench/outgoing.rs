@@ -19,7 +19,10 @@ use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
 pub struct Outgoing {
     run: Vec<u8>,
     frame_len: usize,
+    copies: usize,
     key: MaskingKey,
+    /// The key as it meets a stamp.
+    stamp_key: u128,
     /// Where in a frame the stamp is, and how many of its digits.
     stamp_at: usize,
     stamp_len: usize,
@@ -44,12 +47,18 @@ impl Outgoing {
         append_frame(&mut frame, opcode, key, &message.payload);
         let header_len = frame.len() - message.payload.len();
         let copies = (RUN_BYTES / frame.len()).clamp(1, copies_max.max(1));
+        let stamp_len = content_len.min(STAMP_LEN);
+        // A short stamp is the end of a whole one.
+        let mut stamp_key = [0; STAMP_LEN];
+        key_at(key, message.content_at + stamp_len).apply(&mut stamp_key);
         Outgoing {
             frame_len: frame.len(),
             run: frame.repeat(copies),
+            copies,
             key,
+            stamp_key: u128::from_ne_bytes(stamp_key),
             stamp_at: header_len + message.content_at,
-            stamp_len: content_len.min(STAMP_LEN),
+            stamp_len,
             names_at: message
                 .names_at
                 .iter()
@@ -65,7 +74,7 @@ impl Outgoing {
 
     /// How many frames one call of [`frames`](Outgoing::frames) makes at most.
     pub fn copies(&self) -> usize {
-        self.run.len() / self.frame_len
+        self.copies
     }
 
     /// The frames of the messages from `sequence` on, `count` of them or as many as there are
@@ -73,38 +82,27 @@ impl Outgoing {
     #[inline]
     pub fn frames(&mut self, route: &Route, stream: u32, sequence: u64, count: usize) -> &[u8] {
         let len = count.min(self.copies()) * self.frame_len;
-        let key = self.key_at(self.stamp_at);
         let frames = self.run[..len].chunks_exact_mut(self.frame_len);
         for (number, frame) in (sequence..).zip(frames) {
-            let mut masked = stamp(stream, number);
-            if self.stamp_len == STAMP_LEN {
-                key.apply(&mut masked);
-                frame[self.stamp_at..self.stamp_at + STAMP_LEN].copy_from_slice(&masked);
-            } else {
+            let masked = u128::from_ne_bytes(stamp(stream, number)) ^ self.stamp_key;
+            let masked = masked.to_ne_bytes();
+            let place = &mut frame[self.stamp_at..self.stamp_at + self.stamp_len];
+            // A copy of a known length is two instructions.
+            match <&mut [u8; STAMP_LEN]>::try_from(&mut *place) {
+                Ok(place) => *place = masked,
                 // The last digits are what fits.
-                let digits = &mut masked[STAMP_LEN - self.stamp_len..];
-                key.apply(digits);
-                frame[self.stamp_at..self.stamp_at + self.stamp_len].copy_from_slice(digits);
+                Err(_) => place.copy_from_slice(&masked[STAMP_LEN - self.stamp_len..]),
             }
         }
         for place in 0..self.names_at.len() {
             let (at, party) = self.names_at[place];
             let mut masked = route.digits(party);
-            self.key_at(at).apply(&mut masked);
+            key_at(self.key, at - self.header_len()).apply(&mut masked);
             for frame in self.run[..len].chunks_exact_mut(self.frame_len) {
                 frame[at..at + masked.len()].copy_from_slice(&masked);
             }
         }
         &self.run[..len]
-    }
-
-    /// The key as seen from this place of a frame: its octets are counted from the payload's start
-    /// (RFC 6455 §5.3).
-    fn key_at(&self, at: usize) -> MaskingKey {
-        let payload_at = at - self.header_len();
-        let MaskingKey(mut octets) = self.key;
-        octets.rotate_left(payload_at % 4);
-        MaskingKey(octets)
     }
 
     fn header_len(&self) -> usize {
@@ -114,6 +112,13 @@ impl Outgoing {
             _ => 6,
         }
     }
+}
+
+/// The key as seen from this place of a payload (RFC 6455 §5.3).
+fn key_at(key: MaskingKey, at: usize) -> MaskingKey {
+    let MaskingKey(mut octets) = key;
+    octets.rotate_left(at % 4);
+    MaskingKey(octets)
 }
 
 /// Appends a masked frame: what a client sends.

@@ -24,10 +24,10 @@ use crate::net::client::Nanos;
 pub enum Pace {
     /// Each stream keeps so many messages outstanding.
     Closed {
-        /// How many.
-        pipeline: u64,
-        /// When the message was sent that has this place: `pipeline` places for each stream.
-        /// A place is used again when its message has been answered.
+        /// As a power of two, not less: how many places each stream has.
+        places: u64,
+        /// When the message was sent that has this place. A place is used again when its message
+        /// has been answered.
         sent_at: Vec<Nanos>,
     },
     /// All streams together follow one schedule: message n of all is due at `start + n * interval`.
@@ -46,8 +46,8 @@ pub enum Pace {
 impl Pace {
     /// A closed loop.
     pub fn closed(pipeline: u32, streams: usize) -> Pace {
-        let places = pipeline as usize * streams;
-        Pace::Closed { pipeline: pipeline.into(), sent_at: vec![Nanos::default(); places] }
+        let places = u64::from(pipeline).next_power_of_two();
+        Pace::Closed { places, sent_at: vec![Nanos::default(); places as usize * streams] }
     }
 
     /// An open loop.
@@ -60,7 +60,7 @@ impl Pace {
     #[inline]
     pub fn since(&self, stream: u32, sequence: u64) -> Nanos {
         match self {
-            Pace::Closed { pipeline, sent_at } => sent_at[place(*pipeline, stream, sequence)],
+            Pace::Closed { places, sent_at } => sent_at[place(*places, stream, sequence)],
             Pace::Open { streams, .. } => self.due(sequence * streams + u64::from(stream)),
         }
     }
@@ -68,8 +68,8 @@ impl Pace {
     /// A closed loop sends a message now.
     #[inline]
     pub fn sent(&mut self, stream: u32, sequence: u64, now: Nanos) {
-        if let Pace::Closed { pipeline, sent_at } = self {
-            sent_at[place(*pipeline, stream, sequence)] = now;
+        if let Pace::Closed { places, sent_at } = self {
+            sent_at[place(*places, stream, sequence)] = now;
         }
     }
 
@@ -105,8 +105,9 @@ impl Pace {
 }
 
 #[inline]
-fn place(pipeline: u64, stream: u32, sequence: u64) -> usize {
-    (u64::from(stream) * pipeline + sequence % pipeline) as usize
+fn place(places: u64, stream: u32, sequence: u64) -> usize {
+    // The remainder of a division by a power of two, without the division.
+    (u64::from(stream) * places + (sequence & (places - 1))) as usize
 }
 
 #[cfg(test)]

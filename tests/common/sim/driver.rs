@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use switchboard::engine::{Action, Engine, Flow, Handler};
+use switchboard::engine::{Action, Engine, Flow, Handler, Space};
 use switchboard::timer::Millis;
 use switchboard::{ConnId, Limits};
 
@@ -41,8 +41,10 @@ pub struct Driver<H> {
 
 impl<H: Handler> Driver<H> {
     pub fn new(limits: Limits, handler: H) -> Driver<H> {
+        let mut engine = Engine::new(limits, handler);
+        engine.set_lend_min_bytes(LEND_MIN_BYTES);
         Driver {
-            engine: Engine::new(limits, handler),
+            engine,
             limits,
             now: Millis(0),
             links: Vec::new(),
@@ -192,9 +194,13 @@ impl<H: Handler> Driver<H> {
             if socket.id != id || socket.ready {
                 return;
             }
-            let space = self.engine.space(id);
-            let direct = space.is_some();
-            let buffer = space.unwrap_or(&mut self.buffer);
+            let (buffer, direct) = match self.engine.space(id) {
+                Space::Message(space) => (space, true),
+                Space::ReadBuffer(max) => {
+                    let len = max.min(self.buffer.len());
+                    (&mut self.buffer[..len], false)
+                }
+            };
             let offered = buffer.len();
             match self.links[socket.link].read(buffer) {
                 Io::Moved(0) => return self.engine.end_of_input(id),
@@ -204,7 +210,14 @@ impl<H: Handler> Driver<H> {
                     let flow = if direct {
                         self.engine.filled(id, read)
                     } else {
-                        self.engine.receive(id, &mut self.buffer[..read])
+                        let (bytes, link) = (&mut self.buffer[..read], socket.link);
+                        self.engine.receive_and_reply(id, bytes, |slices| {
+                            match self.links[link].write_slices(slices) {
+                                Io::Moved(written) => Some(written),
+                                Io::Blocked => Some(0),
+                                Io::Broken => None,
+                            }
+                        })
                     };
                     self.flush_large(id);
                     match flow {
@@ -324,3 +337,6 @@ const SLACK_BYTES: u64 = 1024;
 
 /// Less than the real event loop's, as all sizes are here.
 const EARLY_FLUSH_BYTES: usize = 512;
+
+/// Less than the engine's own, for the same reason.
+const LEND_MIN_BYTES: usize = 64;

@@ -93,8 +93,13 @@ impl Link {
             outbox.io_slices(&mut slices)
         };
         let offered: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+        (self.write_slices(&slices[..filled]), offered)
+    }
+
+    pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> Io {
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         if self.reset_by_client {
-            return (Io::Broken, offered);
+            return Io::Broken;
         }
         let mut room = self.outbound_max - self.outbound.len();
         if self.random.percent(self.short_writes) {
@@ -102,9 +107,9 @@ impl Link {
         }
         let written = room.min(offered);
         self.short = written < offered;
-        let bytes = slices[..filled].iter().flat_map(|slice| slice.iter().copied());
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
         self.outbound.extend(bytes.take(written));
-        (if written == 0 { Io::Blocked } else { Io::Moved(written) }, offered)
+        if written == 0 { Io::Blocked } else { Io::Moved(written) }
     }
 
     pub fn shut_down(&mut self) {

@@ -12,10 +12,11 @@
 //!
 //! | parameter | in an offer | in a response |
 //! |---|---|---|
-//! | `server_no_context_takeover` | the server must not | the server will not refer to earlier messages |
-//! | `client_no_context_takeover` | the client would rather not | the client must not |
-//! | `server_max_window_bits` | `=8` to `=15`: the server's largest window | the same or less |
-//! | `client_max_window_bits` | the client can be told; with a value: it will not exceed it | what the client is told, if it can be |
+//! | `server_no_context_takeover` | the server must not take over | it will not |
+//! | `client_no_context_takeover` | the client will not take over | it must not |
+//! | `server_max_window_bits=8` to `=15` | the server's largest window | the same, or less |
+//! | `client_max_window_bits` | the client can be told | (not without a value) |
+//! | `client_max_window_bits=8` to `=15` | and will use no more | its largest window |
 //!
 //! A window is what the compressor may refer back to: 2^bits bytes. "Context takeover" is to begin
 //! a message with the window of the one before it, rather than with an empty one.

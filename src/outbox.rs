@@ -195,7 +195,7 @@ impl Outbox {
         if !frame.is_shared() {
             return self.push(&frame.bytes);
         }
-        self.queue.get_or_insert_default().push_chunk(Chunk::Shared(frame.clone()));
+        self.queue.get_or_insert_default().push_chunk(Chunk::Shared(Rc::clone(&frame.bytes)));
     }
 
     /// Appends a frame whose payload is `parts` in a row: those that `source` lends or shares by

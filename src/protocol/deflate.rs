@@ -155,7 +155,7 @@ impl Endpoint {
     ) -> bool {
         let len: usize = parts.iter().map(|part| part.len()).sum();
         let Some((buffer, len)) = self.compress(terms, context, parts, len) else { return false };
-        self.write_frame_with(Rsv::RSV1, opcode, &[&buffer[..len]], out);
+        self.write_compressed_frame(opcode, &buffer[..len], out);
         self.pool().keep_buffer(buffer);
         true
     }

@@ -75,22 +75,10 @@ impl Endpoint {
     /// client.
     #[inline]
     pub fn write_frame(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) {
-        self.write_frame_with(Rsv::NONE, opcode, parts, out);
-    }
-
-    /// The same with reserved bits.
-    #[inline(always)]
-    pub(super) fn write_frame_with(
-        &self,
-        rsv: Rsv,
-        opcode: Opcode,
-        parts: &[&[u8]],
-        out: &mut Outbox,
-    ) {
-        let header = FrameHeader { rsv, ..header(opcode, parts) };
         if self.role == Role::Client {
-            return self.write_masked(header, parts, out);
+            return self.write_masked(header(opcode, parts), parts, out);
         }
+        let header = header(opcode, parts);
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
         self.provide(len, out);
         out.push_with(len, |bytes| {
@@ -99,6 +87,19 @@ impl Endpoint {
                 bytes.extend_from_slice(part);
             }
         });
+    }
+
+    /// The same for a compressed message: with RSV1. Apart, so that what is written most often is
+    /// written by code of its own.
+    #[cold]
+    pub(super) fn write_compressed_frame(&self, opcode: Opcode, payload: &[u8], out: &mut Outbox) {
+        let header = FrameHeader { rsv: Rsv::RSV1, ..header(opcode, &[payload]) };
+        if self.role == Role::Client {
+            return self.write_masked(header, &[payload], out);
+        }
+        self.provide(FrameHeader::LEN_MAX + payload.len(), out);
+        out.push(&header.encode());
+        out.push(payload);
     }
 
     fn write_masked(&self, header: FrameHeader, parts: &[&[u8]], out: &mut Outbox) {

@@ -458,7 +458,7 @@ limits! {
 
     outbox_total_bytes: Bytes in Memory, "outbox-total", "SWITCHBOARD_OUTBOX_TOTAL",
     relay 0, echo 0, from 64 * KIB, to 1024 * GIB, zero Some("25 % of memory"),
-    section None, "queued for all connections together";
+    section None, "held for all connections together: queues, unfinished heads and messages";
 
     read_buffer_bytes: Bytes in Memory, "read-buffer", "SWITCHBOARD_READ_BUFFER",
     relay 512 * KIB, echo 512 * KIB, from 4 * KIB, to 64 * MIB, zero None,

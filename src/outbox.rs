@@ -11,12 +11,14 @@
 //! ```
 //!
 //! An idle outbox is one null pointer: its queue goes back to the endpoint's [`Pool`] when the last
-//! byte is written, so ten thousand silent connections own no buffer at all. What a small vector
-//! cannot hold goes to buffers of 64 KiB, which the pool has as well.
+//! byte is written, so ten thousand silent connections own no buffer at all. What a small buffer
+//! cannot hold goes to [large ones](Buffer) of 64 KiB and more, which are not on the heap; the pool
+//! has those as well.
 //!
 //! What this module does not know: frames, sockets, and whether it is full. The water marks are
 //! rules of the engine, which compares [`Outbox::len`] with them.
 
+mod buffer;
 mod pool;
 mod queue;
 
@@ -25,6 +27,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
+pub use self::buffer::Buffer;
 pub use self::pool::Pool;
 use self::queue::{Chunk, Queue};
 
@@ -76,11 +79,11 @@ impl Frame {
 /// A message that did not fit one read owns its buffer already; sending it on (an echo, a direct
 /// message, a broadcast) then costs a counter and no copy.
 #[derive(Clone, Debug)]
-pub struct Payload(Rc<Vec<u8>>);
+pub struct Payload(Rc<Buffer>);
 
 impl Payload {
     /// Takes over a buffer.
-    pub fn new(buffer: Vec<u8>) -> Payload {
+    pub fn new(buffer: Buffer) -> Payload {
         Payload(Rc::new(buffer))
     }
 
@@ -182,10 +185,10 @@ impl Outbox {
         self.push_with(bytes.len(), |own| own.extend_from_slice(bytes));
     }
 
-    /// Appends what `write` appends to the vector it is given, at most `len` bytes, so that a frame
+    /// Appends what `write` appends to the buffer it is given, at most `len` bytes, so that a frame
     /// can be built in place (a client masks while it copies).
     #[inline]
-    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Buffer)) {
         self.queue.get_or_insert_default().push_with(len, write);
     }
 
@@ -318,7 +321,7 @@ pub const SHARE_MIN_BYTES: usize = 1024;
 pub const PASS_MIN_BYTES: usize = 4096;
 
 /// A chunk of copied bytes grows to this, then another is begun.
-pub const CHUNK_MAX_BYTES: usize = 64 * 1024;
+pub const CHUNK_MAX_BYTES: usize = buffer::MAP_MIN_BYTES;
 
 /// The largest buffer that an idle queue keeps; a queue that needs more gets it from the pool.
 pub const SMALL_MAX_BYTES: usize = 4096;
@@ -421,7 +424,9 @@ mod tests {
 
     #[test]
     fn a_received_message_is_passed_on_by_reference_and_a_small_part_of_it_is_not() {
-        let payload = Payload::new(vec![7; 1 << 20]);
+        let mut buffer = Buffer::new();
+        buffer.extend_from_slice(&vec![7; 1 << 20]);
+        let payload = Payload::new(buffer);
         let source = Source::Payload(payload.clone());
         let mut outbox = Outbox::new();
         for (len, references) in [(1 << 20, 3), (1 << 18, 4), ((1 << 18) - 1, 4), (5_000, 4)] {
@@ -463,6 +468,22 @@ mod tests {
             read_buffer.fill(0);
             assert!(!outbox.is_lent());
             assert_eq!(drain(&mut outbox, 7), wanted[written..], "after {written} bytes");
+        }
+    }
+
+    #[test]
+    fn a_little_that_was_lent_and_is_not_written_holds_no_large_buffer() {
+        let mut pool = Pool::new(1 << 20);
+        pool.keep_buffer(Buffer::with_capacity(CHUNK_MAX_BYTES));
+        let read_buffer = vec![7; 20_000];
+        let source = Source::lent(&read_buffer, 100);
+        for (left, spare) in [(1, CHUNK_MAX_BYTES), (SMALL_MAX_BYTES + 1, 0)] {
+            let mut outbox = Outbox::new();
+            outbox.push_from(&source, b"h1", &[&read_buffer]);
+            outbox.advance_into(outbox.len() - left, &mut pool);
+            outbox.keep_lent(&read_buffer, &mut pool);
+            assert_eq!(pool.bytes(), spare, "{left} bytes left");
+            assert_eq!(outbox.front(), &read_buffer[..left]);
         }
     }
 

@@ -273,6 +273,27 @@ fn write_timeout_keeps_a_client_that_takes_little() {
     writing.join().unwrap();
 }
 
+#[test]
+fn shutdown_timeout_waits_for_those_who_answer_in_time_and_for_nobody_else() {
+    for (timeout, answers) in [("1h", true), ("300ms", false)] {
+        let args = ["--close-timeout", "1h", "--shutdown-timeout", timeout];
+        let mut server = Process::start(logging("info", &args));
+        let mut client = Client::connect(server.addr).silent();
+        client.round_trip("hello");
+        server.signal("TERM");
+        assert!(matches!(client.receive(), Event::Close(1001, _)));
+        if answers {
+            thread::sleep(Duration::from_millis(600));
+            client.send_close(1001);
+            client.expect_end();
+            drop(client);
+        }
+        assert_eq!(server.wait().code(), Some(0), "{timeout}: {}", server.log());
+        let left = format!("stopped connections_left={}", usize::from(!answers));
+        eventually("the last line", || server.log().contains(&left));
+    }
+}
+
 // ---- lengths -----------------------------------------------------------------------------------
 
 #[test]
@@ -342,6 +363,63 @@ fn max_head_and_max_headers_end_in_431() {
     assert_eq!(answer(&lines(&"A: b\r\n".repeat(3))), Some(101));
     assert_eq!(answer(&lines(&"A: b\r\n".repeat(4))), Some(431));
     Client::connect(server.addr).round_trip("still here");
+}
+
+// ---- the relay ---------------------------------------------------------------------------------
+
+fn relay(args: &[&str]) -> Process {
+    Process::start(command(&[&["serve"], args].concat()))
+}
+
+fn answer(client: &mut Client, text: &str) -> String {
+    client.send_text(text);
+    match client.receive() {
+        Event::Text(text) => text,
+        event => panic!("{event:?} instead of an answer to {text}"),
+    }
+}
+
+#[test]
+fn max_user_id_counts_bytes_in_urls_and_in_json() {
+    let server = relay(&["--max-user-id", "5"]);
+    for (user, status) in [("abcde", None), ("abcdef", Some(400)), ("%C3%A9%C3%A9e", None)] {
+        let answer = Client::try_connect(server.addr, &format!("/?user={user}"));
+        assert_eq!(answer.err(), status.map(Some), "{user}");
+    }
+    assert_eq!(Client::try_connect(server.addr, "/?user=%C3%A9%C3%A9ee").err(), Some(Some(400)));
+    let mut client = Client::connect(server.addr);
+    for (key, reason) in [("receiver", "receiver_offline"), ("group", "not_a_member")] {
+        let good = answer(&mut client, &format!(r#"{{"{key}":"ééx","content":1}}"#));
+        assert!(good.contains(reason), "{good}");
+        let bad = answer(&mut client, &format!(r#"{{"{key}":"ééxx","content":1}}"#));
+        assert!(bad.contains(&format!(r#""reason":"invalid_{key}""#)), "{bad}");
+    }
+}
+
+#[test]
+fn max_groups_per_user_counts_what_one_user_is_in() {
+    let server = relay(&["--max-groups-per-user", "3"]);
+    let mut client = Client::connect(server.addr);
+    let mut join =
+        |group: &str| answer(&mut client, &format!(r#"{{"type":"join","group":"{group}"}}"#));
+    for group in ["a", "b", "c", "a"] {
+        assert_eq!(join(group), format!(r#"{{"type":"ok","group":"{group}"}}"#));
+    }
+    let refused = r#"{"type":"error","code":429,"reason":"too_many_groups","group":"d"}"#;
+    assert_eq!(join("d"), refused);
+    // Another user has groups of his own.
+    let mut other = Client::connect(server.addr);
+    assert!(answer(&mut other, r#"{"type":"join","group":"d"}"#).contains("ok"));
+}
+
+#[test]
+fn max_json_depth_counts_the_outermost_too() {
+    let server = relay(&["--max-json-depth", "4"]);
+    let mut client = Client::connect(server.addr);
+    let good = answer(&mut client, r#"{"receiver":"bob","content":[[{}]]}"#);
+    assert!(good.contains("receiver_offline"), "{good}");
+    let bad = answer(&mut client, r#"{"receiver":"bob","content":[[{"a":[]}]]}"#);
+    assert_eq!(bad, r#"{"type":"error","code":400,"reason":"nesting_too_deep"}"#);
 }
 
 // ---- queues ------------------------------------------------------------------------------------

@@ -131,6 +131,12 @@ fn upgrades() -> Vec<Row> {
         upgrade("no base64", key, &["Sec-WebSocket-Key: ????????????????????????"], 400),
         upgrade("no version", version, &[], 400),
         upgrade("two versions", version, &[version_line, version_line], 400),
+        upgrade(
+            "the keys of a draft",
+            key,
+            &["Sec-WebSocket-Key1: 4 @1  46546xW", "Sec-WebSocket-Key2: 1"],
+            400,
+        ),
         upgrade("version 8", version, &["Sec-WebSocket-Version: 8"], 426),
         upgrade("version 13.0", version, &["Sec-WebSocket-Version: 13.0"], 426),
         upgrade("version 013", version, &["Sec-WebSocket-Version: 013"], 426),

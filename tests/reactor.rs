@@ -66,23 +66,46 @@ impl Drop for Running {
     }
 }
 
+/// Exactly: what is in the first so many bytes comes before the others, what is behind comes after.
 #[test]
 fn one_connection_is_read_up_to_its_budget_before_the_others_have_their_turn() {
-    let limits =
-        Limits { read_buffer_bytes: BUDGET_BYTES, read_budget_bytes: BUDGET_BYTES, ..quiet() };
+    for budget in [LEAST_BYTES, 2 * LEAST_BYTES] {
+        let limits =
+            Limits { read_buffer_bytes: LEAST_BYTES, read_budget_bytes: budget, ..quiet() };
+        assert_eq!(bytes_before_the_others(limits), budget);
+    }
+}
+
+/// A budget ends between reads; a read is as long as the buffer is.
+#[test]
+fn one_read_takes_what_the_buffer_holds() {
+    for buffer in [LEAST_BYTES, 3 * LEAST_BYTES] {
+        let limits =
+            Limits { read_buffer_bytes: buffer, read_budget_bytes: LEAST_BYTES, ..quiet() };
+        assert_eq!(bytes_before_the_others(limits), buffer);
+    }
+}
+
+/// Two have sent before the server runs: how much of the first is delivered before the second has
+/// its turn, rounded down to whole frames and up to [`LEAST_BYTES`].
+fn bytes_before_the_others(limits: Limits) -> u64 {
     let flood = frame(Opcode::Text, &[b'f'; 100]);
-    let flood_len = BUDGET_BYTES as usize * 8 / flood.len();
+    let flood_len = LEAST_BYTES as usize * 8 / flood.len();
     let mut streams = Vec::new();
+    let mut head = 0;
     let server = run(limits, |addr| {
         // Both are whole in the kernel before the server runs, the flood first.
+        head = handshake(addr, "/").len();
         streams.push(queue(addr, &flood.repeat(flood_len)));
         streams.push(queue(addr, &frame(Opcode::Text, b"small")));
     });
     let calls: Vec<u8> =
         (0..=flood_len).map(|_| server.calls.recv_timeout(WAIT).unwrap().from).collect();
     let small = calls.iter().position(|from| *from == b's').unwrap();
-    let one_budget = BUDGET_BYTES as usize / flood.len();
-    assert!(small <= one_budget, "{small} messages of the flood before it, of {flood_len}");
+    let bytes = head + small * flood.len();
+    let whole = (bytes + flood.len()) as u64 / LEAST_BYTES * LEAST_BYTES;
+    assert!(bytes as u64 <= whole && whole - (bytes as u64) < flood.len() as u64, "{bytes} bytes");
+    whole
 }
 
 #[test]
@@ -130,7 +153,7 @@ fn queue(addr: SocketAddr, frames: &[u8]) -> TcpStream {
 }
 
 /// The least there may be; eight of them fit in every socket's buffers.
-const BUDGET_BYTES: u64 = 4096;
+const LEAST_BYTES: u64 = 4096;
 
 /// Fewer than the smallest backlog that kernels allow by default, 128.
 const NEWCOMERS: usize = 100;

@@ -14,7 +14,7 @@ use super::peer::Peer;
 use super::slot::{Slot, Stage};
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
-use crate::outbox::{Frame, Outbox, Source};
+use crate::outbox::{Buffer, Frame, Outbox, Source};
 use crate::protocol::{
     Clocks, Connection, Deadline, Deadlines, Endpoint, Message, MessageKind, NEVER,
 };
@@ -417,7 +417,7 @@ impl Core {
         slot.stage = Stage::Draining;
         if let Some(cold) = &mut slot.cold {
             cold.head = Vec::new();
-            cold.held = Vec::new();
+            cold.held = Buffer::new();
         }
         self.unpause(id);
         self.end(id);
@@ -436,7 +436,7 @@ impl Core {
         slot.outbox.clear();
         slot.connection = Connection::new();
         if let Some(cold) = &mut slot.cold {
-            cold.held = Vec::new();
+            cold.held = Buffer::new();
             cold.head = Vec::new();
         }
         self.account(id);
@@ -471,12 +471,12 @@ impl Core {
         }
     }
 
-    /// Gives half of what the pool owns back each second that it is much: what a burst needed is
-    /// gone a few seconds later, and a steady load finds the most of it again.
+    /// Each second that the pool owns much, gives back what nobody has used since the last time:
+    /// what a burst needed is gone a few seconds later, and a steady load finds all of it again.
     pub fn trim(&mut self) {
         let mut pool = self.endpoint.pool();
         if self.trim_at <= self.reached {
-            pool.trim(POOL_IDLE_BYTES);
+            pool.trim();
             self.trim_at = NEVER;
         }
         if self.trim_at == NEVER && pool.bytes() > POOL_IDLE_BYTES {

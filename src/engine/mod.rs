@@ -98,7 +98,8 @@ impl<H: Handler> Engine<H> {
         self.core.slots.len()
     }
 
-    /// Bytes that are held for all connections: queued output, held input, unfinished messages.
+    /// Bytes that are held for all connections: queued output, held input, unfinished heads and
+    /// messages.
     pub fn buffered(&self) -> usize {
         self.core.buffered
     }
@@ -256,6 +257,7 @@ impl<H: Handler> Engine<H> {
         if !held.is_empty() && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none() {
             self.fail(id);
         }
+        self.core.endpoint.pool().keep_buffer(held);
         self.flow(id)
     }
 
@@ -424,7 +426,7 @@ impl<H: Handler> Engine<H> {
                 }
                 let rest = input.take_all();
                 if !rest.is_empty() {
-                    slot.cold().held.extend_from_slice(rest);
+                    slot.hold(rest, &mut self.core.endpoint.pool());
                 }
                 break;
             }
@@ -444,7 +446,7 @@ impl<H: Handler> Engine<H> {
     }
 
     /// What a connection holds has changed: the total counts.
-    fn settle_account(&mut self, id: ConnId) {
+    pub(super) fn settle_account(&mut self, id: ConnId) {
         self.core.account(id);
         if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
             self.core.relieve(0);

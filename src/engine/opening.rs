@@ -36,7 +36,7 @@ impl<H: Handler> Engine<H> {
         let kept = bytes.len().min((max + 1).saturating_sub(before));
         cold.head.extend_from_slice(&bytes[..kept]);
         match cold.scanner.find_end(&cold.head, max) {
-            Ok(None) => {}
+            Ok(None) => self.settle_account(id),
             Err(error) => self.refuse(id, error),
             Ok(Some(len)) => {
                 let mut head = std::mem::take(&mut cold.head);

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use super::handler::{Cause, Closed, Counts};
 use super::peer::Peer;
-use crate::outbox::Outbox;
+use crate::outbox::{Buffer, CHUNK_MAX_BYTES, Outbox, Pool};
 use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Phase};
 use crate::timer::{Millis, Tick};
 use crate::wire::{CloseCode, HeadScanner};
@@ -52,7 +52,7 @@ pub(super) struct Slot {
     /// When it was accepted, and then when it was opened.
     pub opened_at: Millis,
     pub counts: Counts,
-    /// What counts against the total: outbox, held input, the message being collected.
+    /// What counts against the total: outbox, held input, the head or message being collected.
     pub accounted: usize,
     pub cold: Option<Box<Cold>>,
 }
@@ -66,10 +66,10 @@ impl Slot {
         self.congested
     }
 
-    /// Bytes that are held for it: queued output, held input, an unfinished message.
+    /// Bytes that are held for it: queued output, held input, an unfinished head or message.
     #[inline]
     pub fn holds(&self) -> usize {
-        let held = self.cold.as_ref().map_or(0, |cold| cold.held.len());
+        let held = self.cold.as_ref().map_or(0, |cold| cold.head.len() + cold.held.len());
         self.outbox.len() + self.connection.collected() + held
     }
 
@@ -77,9 +77,18 @@ impl Slot {
         self.cold.get_or_insert_default()
     }
 
+    /// Holds input that is not to be consumed yet.
+    pub fn hold(&mut self, input: &[u8], pool: &mut Pool) {
+        let held = &mut self.cold().held;
+        if held.capacity() == 0 && input.len() >= CHUNK_MAX_BYTES {
+            *held = pool.take_buffer(input.len());
+        }
+        held.extend_from_slice(input);
+    }
+
     /// Takes out the input that was held, and with it the box, if nothing else is in it.
-    pub fn take_held(&mut self) -> Vec<u8> {
-        let Some(cold) = &mut self.cold else { return Vec::new() };
+    pub fn take_held(&mut self) -> Buffer {
+        let Some(cold) = &mut self.cold else { return Buffer::new() };
         let held = std::mem::take(&mut cold.held);
         if self.stage == Stage::Open && cold.closed.is_none() {
             self.cold = None;
@@ -121,7 +130,7 @@ pub(super) struct Cold {
     pub head: Vec<u8>,
     pub scanner: HeadScanner,
     /// Input that a paused connection has not consumed.
-    pub held: Vec<u8>,
+    pub held: Buffer,
     /// How the connection ended.
     pub closed: Option<(CloseCode, Cow<'static, str>, Cause)>,
 }

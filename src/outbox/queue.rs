@@ -20,6 +20,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::buffer::Buffer;
 use super::pool::Pool;
 use super::{CHUNK_MAX_BYTES, Payload, SMALL_MAX_BYTES};
 
@@ -28,14 +29,14 @@ pub(super) struct Queue {
     /// Before the tail, in their order. Invariant: none is empty.
     chunks: VecDeque<Chunk>,
     /// Copied bytes, behind all chunks.
-    tail: Vec<u8>,
+    tail: Buffer,
     /// Bytes of the first chunk that are written already; of the tail, if there is no chunk.
     /// Invariant: less than that has, or 0.
     sent: usize,
     /// Bytes in all chunks and the tail, less `sent`.
     len: usize,
-    /// The small vector, while the tail is a larger one.
-    small: Vec<u8>,
+    /// The small buffer, while the tail is a larger one.
+    small: Buffer,
     /// Invariant: true if there is a `Chunk::Lent`.
     is_lent: bool,
 }
@@ -46,9 +47,9 @@ impl Queue {
         self.len
     }
 
-    /// Appends `len` bytes or fewer that `write` appends to the vector.
+    /// Appends `len` bytes or fewer that `write` appends to the buffer.
     #[inline]
-    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Buffer)) {
         let end = self.tail.len() + len;
         if end > self.tail.capacity() && end > CHUNK_MAX_BYTES {
             self.seal();
@@ -86,8 +87,11 @@ impl Queue {
         for chunk in &mut self.chunks {
             if let Chunk::Lent(place) = chunk {
                 let unsent = &read_buffer[place.start + sent..place.end];
-                let mut own = pool.take_buffer(unsent.len());
-                own.clear();
+                // A little does not make a large buffer wait with it.
+                let mut own = match unsent.len() {
+                    len @ ..=SMALL_MAX_BYTES => Buffer::with_capacity(len),
+                    len => pool.take_buffer(len),
+                };
                 own.extend_from_slice(unsent);
                 *chunk = Chunk::Own(own);
                 // Only the first chunk can be written in part.
@@ -97,8 +101,8 @@ impl Queue {
         }
     }
 
-    /// Provides for `len` bytes to be appended without an allocation: a small vector as long as
-    /// little is queued, then buffers of the pool.
+    /// Provides for `len` bytes to be appended without an allocation: a small buffer as long as
+    /// little is queued, then those of the pool.
     #[inline]
     pub fn reserve(&mut self, len: usize, pool: &mut Pool) {
         let end = self.tail.len() + len;
@@ -159,7 +163,7 @@ impl Queue {
         self.release(pool);
     }
 
-    /// Bytes that an empty queue owns, itself included: its table and the one vector it kept.
+    /// Bytes that an empty queue owns, itself included: its table and the one buffer it kept.
     #[inline]
     pub fn footprint(&self) -> usize {
         let table = self.chunks.capacity() * size_of::<Chunk>();
@@ -221,7 +225,6 @@ impl Queue {
     #[cold]
     fn add_buffer(&mut self, len: usize, pool: &mut Pool) {
         let mut buffer = pool.take_buffer(self.tail.len().min(SMALL_MAX_BYTES) + len);
-        buffer.clear();
         if self.tail.capacity() <= SMALL_MAX_BYTES {
             // What is there moves along, so that all of it leaves in one plain write.
             buffer.extend_from_slice(&self.tail);
@@ -241,7 +244,7 @@ impl Queue {
 pub(super) enum Chunk {
     /// A place in a read buffer; it becomes `Own` before that is used anew.
     Lent(Range<usize>),
-    Own(Vec<u8>),
+    Own(Buffer),
     Passed(Payload, Range<usize>),
     Shared(Rc<[u8]>),
     /// So many of these bytes: the header of what follows by reference.

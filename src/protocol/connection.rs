@@ -132,10 +132,11 @@ impl Connection {
         self.state
     }
 
-    /// Bytes of the message in progress that are kept here.
+    /// Bytes that the message in progress takes here: those that came of it, and the
+    /// [`space`](Connection::space) for those that come next.
     #[inline]
     pub fn collected(&self) -> usize {
-        self.message_in_progress().map_or(0, Assembled::len)
+        self.message_in_progress().map_or(0, Assembled::taken)
     }
 
     /// Consumes input up to the next event, and queues what the protocol answers by itself.

@@ -31,7 +31,7 @@ use std::rc::Rc;
 use self::zlib::{Compressor, Inflater, space_for};
 use super::endpoint::{Endpoint, Role};
 use super::message::{Assembled, Coding, MessageKind};
-use crate::outbox::{Frame, Outbox, Pool};
+use crate::outbox::{Buffer, Frame, Outbox, Pool};
 use crate::wire::{DeflateAgreement, FrameHeader, Opcode, Parsed, ProtocolError, Rsv, WindowBits};
 
 /// Whether this build can compress: the feature `deflate`.
@@ -167,11 +167,9 @@ impl Endpoint {
         };
         let payload = &frame.as_bytes()[len..];
         let terms = Terms(window.bits());
-        let (mut buffer, len) = self.compress(terms, None, &[payload], payload.len())?;
+        let (buffer, len) = self.compress(terms, None, &[payload], payload.len())?;
         let header = FrameHeader { rsv: Rsv::RSV1, payload_len: len as u64, ..value }.encode();
-        buffer.truncate(len);
-        buffer.splice(..0, header.iter().copied());
-        let compressed = Frame::new(&buffer);
+        let compressed = Frame::new(&[&header, &buffer[..len]].concat());
         self.pool().keep_buffer(buffer);
         Some(compressed)
     }
@@ -183,15 +181,13 @@ impl Endpoint {
         context: Option<&mut Context>,
         parts: &[&[u8]],
         len: usize,
-    ) -> Option<(Vec<u8>, usize)> {
+    ) -> Option<(Buffer, usize)> {
         if len == 0 || (len as u64) < self.deflate_min_bytes {
             return None;
         }
         let space = space_for(len);
         let mut buffer = self.pool().take_buffer(space);
-        if buffer.len() < space {
-            buffer.resize(space, 0);
-        }
+        buffer.extend_to(space);
         let compressed =
             self.codec.borrow_mut().compress(terms, context, parts, len, &mut buffer[..space]);
         match compressed {
@@ -378,7 +374,11 @@ impl Inflating<'_> {
             let mut excess = [0];
             let space = match rest {
                 0 => &mut excess[..],
-                _ => self.message.space(rest, self.pool),
+                // Little at first, for that has to be cleared; then as much again as is there.
+                _ => {
+                    let wanted = SPACE_MIN_BYTES.max(8 * input.len()).max(self.message.len());
+                    self.message.space(rest.min(wanted as u64), self.pool)
+                }
             };
             let room = space.len();
             let inflated = self.inflater.inflate(input, space)?;
@@ -411,6 +411,9 @@ enum Fed {
     /// It goes on.
     More,
 }
+
+/// The least that is decompressed at once.
+const SPACE_MIN_BYTES: usize = 4096;
 
 /// What a flush adds, in bytes: the header of an empty block, up to a whole byte.
 const FLUSH_BYTES: u64 = 5;

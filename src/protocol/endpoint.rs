@@ -82,7 +82,7 @@ impl Endpoint {
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
         self.provide(len, out);
         out.push_with(len, |bytes| {
-            header.write(bytes);
+            header.put(|octets| bytes.extend_from_slice(octets));
             for part in parts {
                 bytes.extend_from_slice(part);
             }
@@ -108,7 +108,7 @@ impl Endpoint {
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
         self.provide(len, out);
         out.push_with(len, |bytes| {
-            header.write(bytes);
+            header.put(|octets| bytes.extend_from_slice(octets));
             let start = bytes.len();
             for part in parts {
                 bytes.extend_from_slice(part);

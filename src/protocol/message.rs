@@ -11,7 +11,7 @@
 //!
 //! What this module does not know: frames. It is given payloads, already unmasked.
 
-use crate::outbox::{CHUNK_MAX_BYTES, Pool};
+use crate::outbox::{Buffer, CHUNK_MAX_BYTES, Pool};
 use crate::wire::utf8::validate;
 use crate::wire::{InvalidUtf8, Opcode, Utf8Validator};
 
@@ -85,9 +85,8 @@ impl<'b> Message<'b> {
 #[derive(Debug)]
 pub struct Assembled {
     kind: MessageKind,
-    /// Invariant: `filled <= buffer.len()`; what lies behind `filled` is left over from the
-    /// buffer's last use.
-    buffer: Vec<u8>,
+    /// Invariant: `filled <= buffer.len()`; behind `filled` lies space to be filled.
+    buffer: Buffer,
     filled: usize,
     utf8: Utf8Validator,
     coding: Coding,
@@ -95,7 +94,7 @@ pub struct Assembled {
 
 impl Assembled {
     pub(super) fn new(kind: MessageKind, coding: Coding) -> Assembled {
-        Assembled { kind, buffer: Vec::new(), filled: 0, utf8: Utf8Validator::default(), coding }
+        Assembled { kind, buffer: Buffer::new(), filled: 0, utf8: Utf8Validator::default(), coding }
     }
 
     /// How it comes over the wire.
@@ -106,6 +105,11 @@ impl Assembled {
     /// Bytes collected so far.
     pub(super) fn len(&self) -> usize {
         self.filled
+    }
+
+    /// Bytes that were written to, whether they are collected yet or not.
+    pub(super) fn taken(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Appends a piece. `rest` is how many bytes the message lacks after it; `None` if nobody
@@ -129,10 +133,8 @@ impl Assembled {
                 None => self.grow(2 * needed, pool),
             }
         }
-        // Over what is left over, and then behind it.
-        let over = piece.len().min(self.buffer.len() - self.filled);
-        self.buffer[self.filled..self.filled + over].copy_from_slice(&piece[..over]);
-        self.buffer.extend_from_slice(&piece[over..]);
+        self.buffer.truncate(self.filled);
+        self.buffer.extend_from_slice(piece);
         self.filled = needed;
         Ok(())
     }
@@ -145,9 +147,7 @@ impl Assembled {
         }
         let rest = usize::try_from(rest).unwrap_or(usize::MAX);
         let end = self.buffer.capacity().min(self.filled.saturating_add(rest));
-        if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
-        }
+        self.buffer.extend_to(end);
         &mut self.buffer[self.filled..end]
     }
 
@@ -180,7 +180,7 @@ impl Assembled {
     }
 
     /// The kind, the buffer, and how many bytes of it are the message.
-    pub fn into_parts(self) -> (MessageKind, Vec<u8>, usize) {
+    pub fn into_parts(self) -> (MessageKind, Buffer, usize) {
         (self.kind, self.buffer, self.filled)
     }
 
@@ -214,13 +214,8 @@ impl Assembled {
         self.move_to(buffer, pool);
     }
 
-    fn move_to(&mut self, mut buffer: Vec<u8>, pool: &mut Pool) {
-        if buffer.len() < self.filled {
-            buffer.clear();
-            buffer.extend_from_slice(&self.buffer[..self.filled]);
-        } else {
-            buffer[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
-        }
+    fn move_to(&mut self, mut buffer: Buffer, pool: &mut Pool) {
+        buffer.extend_from_slice(&self.buffer[..self.filled]);
         pool.keep_buffer(std::mem::replace(&mut self.buffer, buffer));
     }
 }

@@ -20,10 +20,9 @@
 //!
 //! This module does not know who is online, who the sender is, or what is allowed.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::name::{Name, unescape};
@@ -338,41 +337,14 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
         let mut fields = Fields::default();
-        while let Some(Unescaped(key)) = map.next_key()? {
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
             let value: &'de RawValue = map.next_value()?;
-            if let Some(key) = Key::named(&key) {
+            // Half of a surrogate pair may be escaped in JSON; a key with one is none of ours.
+            if let Some(key) = unescape(key.get()).and_then(|key| Key::named(&key)) {
                 fields.set(key, value.get());
             }
         }
         Ok(fields)
-    }
-}
-
-/// A key at the top level of an object, unescaped: borrowed unless something in it was escaped,
-/// which `Cow` by itself would not be.
-struct Unescaped<'de>(Cow<'de, str>);
-
-impl<'de> Deserialize<'de> for Unescaped<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Unescaped<'de>, D::Error> {
-        struct KeyVisitor;
-
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Unescaped<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("a key")
-            }
-
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Unescaped<'de>, E> {
-                Ok(Unescaped(Cow::Borrowed(key)))
-            }
-
-            fn visit_str<E>(self, key: &str) -> Result<Unescaped<'de>, E> {
-                Ok(Unescaped(Cow::Owned(key.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(KeyVisitor)
     }
 }
 

@@ -70,6 +70,19 @@ fn what_is_no_name_is_refused_and_never_broadcast() {
     }
 }
 
+/// Found by the fuzz target `envelope`: `serde_json` takes such a key for no string, and then all
+/// of the object was taken for no JSON.
+#[test]
+fn a_key_with_half_of_a_surrogate_pair_is_a_key_that_no_rule_names() {
+    direct(r#"{"\ud800":0,"receiver":"alice","content":1}"#, "1");
+    direct(r#"{"re\ud800ceiver":"bob","receiver":"eve","content":1}"#, "1");
+    refused(r#"{"\ud800":0,"sender":"eve","content":1}"#, Refusal::ReceiverMissing);
+    refused(r#"{"\udc00":0,"group":"a","group":"b"}"#, Refusal::RepeatedKey);
+    assert_eq!(read(r#"{"\ud800":0,"type":"ping"}"#), Ok(Envelope::Ping));
+    broadcast(r#"{"\ud800":0}"#);
+    refused("{\"\\ud800\n\":0,\"receiver\":1}", Refusal::InvalidJson);
+}
+
 #[test]
 fn content_is_kept_as_it_was_written() {
     for content in [

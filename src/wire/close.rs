@@ -206,7 +206,8 @@ mod tests {
 
     #[test]
     fn the_table_of_codes_holds_for_all_65536() {
-        for code in 0..=u16::MAX {
+        // Miri takes too long for all of them: the beginning, in which every row is.
+        for code in 0..=if cfg!(miri) { 5_010 } else { u16::MAX } {
             let allowed = match code {
                 0..=999 => false,
                 1000..=1003 => true,

@@ -239,7 +239,7 @@ impl FrameHeader {
     /// Hands out the header's octets in a row, in arrays: one whose length is known is one store,
     /// where a slice would be a call.
     #[inline(always)]
-    fn put(&self, mut out: impl FnMut(&[u8])) {
+    pub(crate) fn put(&self, mut out: impl FnMut(&[u8])) {
         debug_assert!(self.payload_len <= Self::PAYLOAD_LEN_MAX, "invariant: the top bit is zero");
         let fin = if self.fin { FIN } else { 0 };
         let first = fin | self.rsv.bits() << RSV_SHIFT | self.opcode.bits();
@@ -390,8 +390,13 @@ mod tests {
 
     #[test]
     fn all_first_two_bytes_are_judged_as_the_table_of_the_rfc_says() {
+        // Miri takes too long for all of them: each first byte, and the second ones that differ.
+        let seconds: Vec<u8> = match cfg!(miri) {
+            true => vec![0x00, 0x7D, 0x7E, 0xFF],
+            false => (0..=255).collect(),
+        };
         for first in 0..=255 {
-            for second in 0..=255 {
+            for &second in &seconds {
                 // Enough for any header; 0x0101.. is minimal as 16 and as 64 bits.
                 let bytes = [&[first, second][..], &[1; 12]].concat();
                 let (opcode, payload_len) = (first & 0x0F, second & 0x7F);

@@ -106,7 +106,7 @@ impl Subject {
         assert_eq!(ended, self.end != End::Open, "the state says what the steps said");
     }
 
-    fn note(&mut self, step: Step<'_>) {
+    pub fn note(&mut self, step: Step<'_>) {
         let event = match step {
             Step::NeedInput => return,
             Step::Message(message) => self.message(message),
@@ -137,6 +137,11 @@ impl Subject {
 
     pub fn end(&self) -> End {
         self.end
+    }
+
+    /// What the peer said since the last time.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
     }
 
     /// All bytes that were queued so far.

@@ -10,10 +10,10 @@
 //!   large ones:   [own ][shared ][own ][passed   ][tail]  by reference, no copy: one `writev`
 //! ```
 //!
-//! An idle outbox is one null pointer: its queue goes back to the endpoint's [`Pool`] when the last
-//! byte is written, so ten thousand silent connections own no buffer at all. What a small buffer
-//! cannot hold goes to [large ones](Buffer) of 64 KiB and more, which are not on the heap; the pool
-//! has those as well.
+//! An idle outbox is one null pointer: its queue goes back to the endpoint's [`Pool`] when the
+//! last byte is written, so ten thousand silent connections own no buffer. What a small buffer
+//! cannot hold goes to [large ones](Buffer) of 64 KiB and more, which are not on the heap, and
+//! which the pool has as well.
 //!
 //! What this module does not know: frames, sockets, and whether it is full. The water marks are
 //! rules of the engine, which compares [`Outbox::len`] with them.
@@ -147,6 +147,11 @@ impl Source {
     }
 }
 
+fn copy(bytes: &[u8], space: &mut [u8]) -> usize {
+    space.copy_from_slice(bytes);
+    bytes.len()
+}
+
 /// Where in the `len` bytes at `start` `part` lies, if it lies there at all: the very same memory,
 /// not merely equal bytes.
 fn within(start: usize, len: usize, part: &[u8]) -> Option<Range<usize>> {
@@ -182,13 +187,13 @@ impl Outbox {
     /// Appends bytes by copying them.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        self.push_with(bytes.len(), |own| own.extend_from_slice(bytes));
+        self.push_with(bytes.len(), |space| copy(bytes, space));
     }
 
-    /// Appends what `write` appends to the buffer it is given, at most `len` bytes, so that a frame
-    /// can be built in place (a client masks while it copies).
+    /// Appends what `write` puts at the front of the `len` bytes it is given, and returns the
+    /// length of, so that a frame can be built in place (a client masks where it has copied to).
     #[inline]
-    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Buffer)) {
+    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> usize) {
         self.queue.get_or_insert_default().push_with(len, write);
     }
 
@@ -209,7 +214,7 @@ impl Outbox {
         for part in parts {
             match source.place(part) {
                 Some(chunk) => queue.push_chunk(chunk),
-                None => queue.push_with(part.len(), |own| own.extend_from_slice(part)),
+                None => queue.push_with(part.len(), |space| copy(part, space)),
             }
         }
     }

@@ -433,13 +433,16 @@ impl<H: Handler> Engine<H> {
             if input.is_empty() {
                 break;
             }
-            match slot.connection.advance(&self.core.endpoint, &mut input, &mut slot.outbox) {
-                Step::NeedInput => {}
-                Step::Message(message) if open => {
-                    slot.counts.messages_in += 1;
-                    self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
-                }
-                step => self.step(id, step, open),
+            let step = slot.connection.advance(&self.core.endpoint, &mut input, &mut slot.outbox);
+            let Step::Message(message) = step else {
+                self.step(id, step, open);
+                continue;
+            };
+            // It owns nothing, and dropping it would be a call.
+            std::mem::forget(step);
+            if open {
+                slot.counts.messages_in += 1;
+                self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
             }
         }
         self.settle_account(id);

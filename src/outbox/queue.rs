@@ -47,16 +47,13 @@ impl Queue {
         self.len
     }
 
-    /// Appends `len` bytes or fewer that `write` appends to the buffer.
+    /// Appends what `write` puts at the front of `len` bytes, and returns the length of.
     #[inline]
-    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut Buffer)) {
-        let end = self.tail.len() + len;
-        if end > self.tail.capacity() && end > CHUNK_MAX_BYTES {
+    pub fn push_with(&mut self, len: usize, write: impl FnOnce(&mut [u8]) -> usize) {
+        if !self.has_room(len) && self.tail.len() + len > CHUNK_MAX_BYTES {
             self.seal();
         }
-        let before = self.tail.len();
-        write(&mut self.tail);
-        self.len += self.tail.len() - before;
+        self.len += self.tail.extend_with(len, write);
     }
 
     /// Appends a chunk, which must not be empty.

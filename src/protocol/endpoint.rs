@@ -81,12 +81,7 @@ impl Endpoint {
         let header = header(opcode, parts);
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
         self.provide(len, out);
-        out.push_with(len, |bytes| {
-            header.put(|octets| bytes.extend_from_slice(octets));
-            for part in parts {
-                bytes.extend_from_slice(part);
-            }
-        });
+        out.push_with(len, |space| fill(&header, parts, space).1);
     }
 
     /// The same for a compressed message: with RSV1. Apart, so that what is written most often is
@@ -107,13 +102,10 @@ impl Endpoint {
         let header = FrameHeader { masking_key: Some(key), ..header };
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
         self.provide(len, out);
-        out.push_with(len, |bytes| {
-            header.put(|octets| bytes.extend_from_slice(octets));
-            let start = bytes.len();
-            for part in parts {
-                bytes.extend_from_slice(part);
-            }
-            key.apply(&mut bytes[start..]);
+        out.push_with(len, |space| {
+            let (start, end) = fill(&header, parts, space);
+            key.apply(&mut space[start..end]);
+            end
         });
     }
 
@@ -147,6 +139,21 @@ impl Endpoint {
             out.reserve(len, &mut self.pool());
         }
     }
+}
+
+/// Puts a frame at the front of the space; says where its payload begins and ends.
+#[inline(always)]
+fn fill(header: &FrameHeader, parts: &[&[u8]], space: &mut [u8]) -> (usize, usize) {
+    let mut end = 0;
+    let mut put = |octets: &[u8]| {
+        space[end..end + octets.len()].copy_from_slice(octets);
+        end += octets.len();
+    };
+    header.put(&mut put);
+    for part in parts {
+        put(part);
+    }
+    (end - header.payload_len as usize, end)
 }
 
 /// The header of an unmasked frame that is a whole message, or a control frame.

@@ -15,7 +15,7 @@ use switchboard::wire::Opcode;
 /// `count` masked frames of `size` bytes each, as one read would bring them.
 fn frames(count: usize, size: usize) -> Vec<u8> {
     let client = Endpoint::client();
-    let (connection, mut outbox) = (Connection::new(), Outbox::new());
+    let (mut connection, mut outbox) = (Connection::new(), Outbox::new());
     let payload = vec![b'x'; size];
     let mut all = Vec::new();
     for _ in 0..count {

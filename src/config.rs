@@ -25,10 +25,12 @@
 //! This module does not know the command line, the environment, or what a limit does when it is
 //! reached; it knows names, numbers and reasons.
 
+mod deflate;
 mod unit;
 
 use std::fmt;
 
+pub use deflate::Deflate;
 pub use unit::Unit;
 use unit::{DAY, GIB, KIB, MIB, SECOND};
 
@@ -136,8 +138,11 @@ impl Limit {
         }
     }
 
-    /// The allowed values in words: `10ms to 24h, or 0 (off)`.
+    /// The allowed values in words: `10ms to 24h, or 0 (off)`; or the words themselves.
     pub fn range(&self) -> String {
+        if self.unit == Unit::Mode {
+            return Deflate::WORDS.join(", ");
+        }
         let range = format!("{} to {}", self.show(self.min), self.show(self.max));
         match self.zero {
             Some(meaning) => format!("{range}, or 0 ({meaning})"),
@@ -329,7 +334,7 @@ macro_rules! limits {
         section $section:expr, $reason:literal;
     )*) => {
         /// The value of every limit. The suffix of a field names its unit: `_bytes`, `_ms`
-        /// (milliseconds), `_max` (a count).
+        /// (milliseconds), `_max` (a count), `_mode` (see [`Deflate`]).
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Limits {
             $(
@@ -410,6 +415,14 @@ limits! {
     relay 16_384, echo 131_072, from 1, to 1_073_741_824, zero None,
     section Some("10.4"), "frames of one message, empty ones too; more are closed with 1008";
 
+    deflate_mode: Mode in Messages, "deflate", "SWITCHBOARD_DEFLATE",
+    relay Deflate::On.as_number(), echo Deflate::On.as_number(), from 0, to 2, zero None,
+    section None, "compression of messages (RFC 7692), if the client offers it";
+
+    deflate_min_bytes: Bytes in Messages, "deflate-min", "SWITCHBOARD_DEFLATE_MIN",
+    relay 256, echo 256, from 0, to GIB, zero None,
+    section None, "a shorter message is sent without compression";
+
     head_timeout_ms: Milliseconds in Deadlines, "head-timeout", "SWITCHBOARD_HEAD_TIMEOUT",
     relay 10 * SECOND, echo 10 * SECOND, from 10, to DAY, zero None,
     section Some("4.2.1"), "from accept to the end of the request head, however it drips";
@@ -458,6 +471,11 @@ limits! {
     send_budget_max: Count in Memory, "send-budget", "SWITCHBOARD_SEND_BUDGET",
     relay 16_384, echo 16_384, from 1, to 16_777_216, zero None,
     section None, "messages sent for what one connection says before the others have their turn";
+
+    deflate_takeover_max: Count in Memory, "max-deflate-takeover",
+    "SWITCHBOARD_MAX_DEFLATE_TAKEOVER",
+    relay 256, echo 256, from 0, to 1_000_000, zero None,
+    section None, "connections with windows of their own under `--deflate takeover`";
 }
 
 #[cfg(test)]
@@ -473,6 +491,7 @@ mod tests {
                 Unit::Bytes => "_bytes",
                 Unit::Count => "_max",
                 Unit::Milliseconds => "_ms",
+                Unit::Mode => "_mode",
             };
             assert!(limit.field.ends_with(suffix), "{}", limit.field);
             assert!(!limit.reason.ends_with('.') && limit.reason.len() <= 80, "{}", limit.reason);

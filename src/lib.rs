@@ -76,6 +76,7 @@
 //! | `server` | yes | [`engine`], [`hub`], [`net`]: everything a [`Handler`] runs on |
 //! | `relay` | yes | [`relay`]: users, groups, rooms, the chat page |
 //! | `cli` | yes | the `switchboard` binary |
+//! | `deflate` | yes | compression of messages: permessage-deflate (RFC 7692) |
 //! | `simdutf8` | yes | UTF-8 validation at memory speed for multi-byte text |
 //!
 // What this build leaves out has no page to link to: the table says which feature brings it.

@@ -22,7 +22,7 @@ mod buffer;
 mod pool;
 mod queue;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::IoSlice;
 use std::ops::Range;
 use std::rc::Rc;
@@ -35,22 +35,42 @@ use self::queue::{Chunk, Queue};
 ///
 /// Made once for a broadcast; cloning it costs one counter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame(Rc<[u8]>);
+pub struct Frame {
+    bytes: Rc<[u8]>,
+    /// The same message in other encodings, or that it has none, as far as somebody asked.
+    encodings: Option<Rc<[OnceCell<Option<Frame>>; ENCODINGS_MAX]>>,
+}
 
 impl Frame {
     /// Takes the bytes of a whole encoded frame: the one allocation of a broadcast.
     pub fn new(encoded: &[u8]) -> Frame {
-        Frame(Rc::from(encoded))
+        Frame { bytes: Rc::from(encoded), encodings: None }
+    }
+
+    /// The same frame, which will remember its other encodings.
+    pub fn with_encodings(self) -> Frame {
+        Frame { encodings: Some(Rc::default()), ..self }
+    }
+
+    /// The same message in the encoding with this number, made when it is first asked for. `None`
+    /// if there is none, or the frame does not remember any.
+    ///
+    /// # Panics
+    ///
+    /// For a number of 16 or more: the caller's bug.
+    pub fn encoding(&self, number: u8, make: impl FnOnce() -> Option<Frame>) -> Option<&Frame> {
+        let encodings = self.encodings.as_ref()?;
+        encodings[usize::from(number)].get_or_init(make).as_ref()
     }
 
     /// The encoded frame: header and payload.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// Whether outboxes refer to it; a short one is copied.
     pub fn is_shared(&self) -> bool {
-        self.0.len() >= SHARE_MIN_BYTES
+        self.bytes.len() >= SHARE_MIN_BYTES
     }
 }
 
@@ -198,9 +218,9 @@ impl Outbox {
     #[inline]
     pub fn push_frame(&mut self, frame: &Frame) {
         if !frame.is_shared() {
-            return self.push(&frame.0);
+            return self.push(&frame.bytes);
         }
-        self.queue.get_or_insert_default().push_chunk(Chunk::Shared(frame.clone()));
+        self.queue.get_or_insert_default().push_chunk(Chunk::Shared(Rc::clone(&frame.bytes)));
     }
 
     /// Appends a frame whose payload is `parts` in a row: those that `source` lends or shares by
@@ -303,6 +323,10 @@ impl Outbox {
         }
     }
 }
+
+/// How many other encodings a frame may have: as many as there are sizes of windows, and what
+/// counting them from 0 wastes.
+const ENCODINGS_MAX: usize = 16;
 
 /// A shared frame shorter than this is copied. Its bytes are warm, since they go to many, and those
 /// of as many queues would not be: already from here on a slice of the `writev` is cheaper.

@@ -56,7 +56,7 @@ fn flush(engine: &mut Engine<Shout>) {
 }
 
 fn texts(range: std::ops::Range<usize>) -> Vec<u8> {
-    let (connection, client, mut out) = (Connection::new(), Endpoint::client(), Outbox::new());
+    let (mut connection, client, mut out) = (Connection::new(), Endpoint::client(), Outbox::new());
     let mut bytes = Vec::new();
     for number in range {
         connection.send(&client, Message::Text(&number.to_string()), &mut out);

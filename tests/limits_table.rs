@@ -34,6 +34,8 @@ const REACHED: &[(&str, &str, &str)] = &[
         "limits_process.rs",
         "rfc6455_10_4_max_frames_counts_empty_fragments_too",
     ),
+    ("deflate_mode", "deflate.rs", "what_is_agreed_is_what_the_configuration_says"),
+    ("deflate_min_bytes", "deflate.rs", "messages_are_compressed_from_the_configured_length_on"),
     ("head_timeout_ms", "limits_engine.rs", "head_timeout_is_over_at_its_end_and_not_before"),
     ("ping_interval_ms", "limits_engine.rs", "ping_interval_is_over_at_its_end_and_not_before"),
     ("ping_timeout_ms", "limits_engine.rs", "ping_timeout_is_over_at_its_end_and_not_before"),
@@ -66,6 +68,11 @@ const REACHED: &[(&str, &str, &str)] = &[
         "one_connection_is_read_up_to_its_budget_before_the_others_have_their_turn",
     ),
     ("send_budget_max", "engine_budget.rs", "a_flood_to_many_is_worked_off_in_turns_and_in_order"),
+    (
+        "deflate_takeover_max",
+        "deflate.rs",
+        "no_more_connections_than_allowed_keep_windows_and_the_others_do_without",
+    ),
 ];
 
 #[test]

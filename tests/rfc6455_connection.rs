@@ -195,7 +195,7 @@ fn rfc6455_5_3_client_masks_every_frame_with_a_fresh_key() {
     let mut messages = Vec::new();
     for len in 0..40 {
         let payload = vec![0; len];
-        let (connection, endpoint) = (&client.connection, &client.endpoint);
+        let (connection, endpoint) = (&mut client.connection, &client.endpoint);
         assert!(connection.send(endpoint, Message::Binary(&payload), &mut client.outbox));
         connection.ping(endpoint, &payload, &mut client.outbox);
         messages.extend([binary(&payload), ping(&payload)]);

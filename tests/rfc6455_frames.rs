@@ -475,7 +475,8 @@ fn rfc6455_every_error_is_reported_by_the_reference_in_order_of_precedence() {
     }
     let (events, end) = decode(&masked(0xF0, b""), Role::Client, &LIMITS);
     assert_eq!((events, end), (vec![], End::Failed(ProtocolError::MaskForbidden)));
-    for error in ProtocolError::ALL {
+    // The reference decoder knows no extension.
+    for error in ProtocolError::ALL.iter().filter(|error| error.rfc() == 6455) {
         let seen = streams.iter().any(|(_, reported)| reported == error);
         assert!(seen || *error == ProtocolError::MaskForbidden, "{error:?} has no stream");
     }

@@ -94,7 +94,7 @@ fn rfc6455_4_1_right_answers_are_accepted() {
     ];
     for (lines, protocol) in good {
         let answer = checked(lines);
-        let value = ServerAnswer { protocol };
+        let value = ServerAnswer { protocol, deflate: None };
         let len = lines.iter().map(|line| line.len() + 2).sum::<usize>() + 2;
         assert_eq!(answer, Ok(Parsed::Complete { value, len }), "{lines:?}");
     }
@@ -148,8 +148,10 @@ fn rfc6455_4_1_answer_split_at_every_byte_is_partial_and_then_the_same() {
     let mut bytes = format!("{}\r\n\r\n", lines.join("\r\n")).into_bytes();
     let len = bytes.len();
     bytes.extend_from_slice(&[0x81, 0x05]); // a frame in the same segment is not touched
-    let complete =
-        Ok(Parsed::Complete { value: ServerAnswer { protocol: Some("superchat") }, len });
+    let complete = Ok(Parsed::Complete {
+        value: ServerAnswer { protocol: Some("superchat"), deflate: None },
+        len,
+    });
     let mut byte_by_byte = client();
     for split in 0..len {
         assert_eq!(byte_by_byte.check_response(&bytes[..split]), Ok(Parsed::Partial));

@@ -8,6 +8,8 @@
 //!
 //! This module does not know which values are allowed.
 
+use super::Deflate;
+
 /// What the values of a limit count, and so how they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -17,6 +19,8 @@ pub enum Unit {
     Count,
     /// Time, kept in milliseconds: `500ms`, `10s`, `2m`, `1h`; a bare number is seconds.
     Milliseconds,
+    /// One of the words of [`Deflate`], kept as its number.
+    Mode,
 }
 
 impl Unit {
@@ -26,11 +30,17 @@ impl Unit {
             Unit::Bytes => "BYTES",
             Unit::Count => "COUNT",
             Unit::Milliseconds => "TIME",
+            Unit::Mode => "MODE",
         }
     }
 
     /// Writes a value with the largest unit that divides it, so that [`Unit::parse`] reads it back.
     pub fn show(self, value: u64) -> String {
+        if self == Unit::Mode
+            && let Some(word) = Deflate::WORDS.get(usize::try_from(value).unwrap_or(usize::MAX))
+        {
+            return (*word).to_owned();
+        }
         let unit = self
             .suffixes()
             .iter()
@@ -41,9 +51,14 @@ impl Unit {
         }
     }
 
-    /// Reads a value; `None` for anything but ASCII digits followed by a unit of this kind.
+    /// Reads a value; `None` for anything but ASCII digits followed by a unit of this kind, or a
+    /// word where there are words.
     /// A number that is too large for its unit comes back as `u64::MAX`, which no range allows.
     pub fn parse(self, text: &str) -> Option<u64> {
+        if self == Unit::Mode {
+            let place = Deflate::WORDS.iter().position(|word| *word == text);
+            return place.map(|place| place as u64);
+        }
         let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
         let (digits, unit) = text.split_at(digits_len);
         if digits.is_empty() {
@@ -75,7 +90,7 @@ impl Unit {
     const fn suffixes(self) -> &'static [(&'static str, u64)] {
         match self {
             Unit::Bytes => &[("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)],
-            Unit::Count => &[],
+            Unit::Count | Unit::Mode => &[],
             Unit::Milliseconds => &[("h", HOUR), ("m", MINUTE), ("s", SECOND), ("ms", 1)],
         }
     }
@@ -85,6 +100,7 @@ impl Unit {
         match self {
             Unit::Bytes => "a number of bytes such as 65536, 64k, 64KiB or 1MiB",
             Unit::Count => "a plain number such as 100",
+            Unit::Mode => "one of the words",
             Unit::Milliseconds => "a time such as 500ms, 10s or 2m (a bare number is seconds)",
         }
     }

@@ -60,8 +60,11 @@ impl Context<'_> {
         };
         let Core { endpoint, scratch, .. } = &mut *self.core;
         endpoint.write_frame(opcode, parts, scratch);
-        let frame = Frame::new(scratch.front());
+        let mut frame = Frame::new(scratch.front());
         scratch.advance_into(scratch.len(), &mut endpoint.pool());
+        if endpoint.is_deflating() {
+            frame = frame.with_encodings();
+        }
         frame
     }
 

@@ -19,7 +19,7 @@ use crate::protocol::{
     Clocks, Connection, Deadline, Deadlines, Endpoint, Message, MessageKind, NEVER,
 };
 use crate::timer::{Millis, Tick, Wheel};
-use crate::wire::{Body, CloseCode, HandshakeError, Opcode, Response};
+use crate::wire::{Body, CloseCode, HandshakeError, Response};
 
 /// What the event loop must do to a socket at the end of the tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +91,7 @@ impl Core {
         let mut endpoint = Endpoint::server();
         endpoint.message_max_bytes = limits.message_max_bytes;
         endpoint.message_frames_max = limits.message_frames_max;
+        endpoint.deflate_min_bytes = limits.deflate_min_bytes;
         Core {
             deadlines: Deadlines {
                 head_timeout_ms: limits.head_timeout_ms,
@@ -183,11 +184,13 @@ impl Core {
     #[inline(always)]
     fn send_inlined(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
         let len = parts.iter().map(|part| part.len()).sum();
-        self.send_with(to, len, |endpoint, passing, outbox| {
-            let opcode = match kind {
-                MessageKind::Text => Opcode::Text,
-                MessageKind::Binary => Opcode::Binary,
-            };
+        self.send_with(to, len, |endpoint, passing, slot| {
+            let Slot { connection, outbox, .. } = slot;
+            if connection.compresses() && connection.write_compressed(endpoint, kind, parts, outbox)
+            {
+                return;
+            }
+            let opcode = kind.opcode();
             match passing {
                 Some((source, only)) if only.is_none_or(|only| only == to) => {
                     endpoint.pass_frame(opcode, parts, source, outbox);
@@ -200,7 +203,13 @@ impl Core {
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
         let len = frame.as_bytes().len();
-        self.send_with(to, len, |endpoint, _, outbox| endpoint.queue_frame(frame, outbox))
+        self.send_with(to, len, |endpoint, _, slot| {
+            let Slot { connection, outbox, .. } = slot;
+            match connection.compresses() {
+                true => connection.write_for_many(endpoint, frame, outbox),
+                false => endpoint.queue_frame(frame, outbox),
+            }
+        })
     }
 
     /// Queues `len` bytes by `write`, if the connection takes them now.
@@ -209,7 +218,7 @@ impl Core {
         &mut self,
         to: ConnId,
         len: usize,
-        write: impl FnOnce(&Endpoint, Option<&(Source, Option<ConnId>)>, &mut Outbox),
+        write: impl FnOnce(&Endpoint, Option<&(Source, Option<ConnId>)>, &mut Slot),
     ) -> Delivery {
         self.sends += 1;
         if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
@@ -226,7 +235,7 @@ impl Core {
             return Delivery::Congested;
         }
         let before = slot.outbox.len();
-        write(&self.endpoint, self.passing.as_ref(), &mut slot.outbox);
+        write(&self.endpoint, self.passing.as_ref(), slot);
         slot.counts.messages_out += 1;
         let queued = slot.outbox.len() - before;
         slot.accounted += queued;
@@ -562,6 +571,9 @@ const TRIM_INTERVAL_MS: u64 = 1_000;
 /// How many connections may use up their budget of sends in one tick; then each has one message
 /// more, and the rest of what they say waits.
 pub(super) const BUSY_PER_TICK: u64 = 16;
+
+/// What decompressing counts for, in sends: a budget of 16,384 is used up by 1 MiB.
+pub(super) const INFLATED_BYTES_PER_SEND: u64 = 64;
 
 /// From this length on, sending a message back straight from the read buffer beats copying it.
 const LEND_MIN_BYTES: usize = 8 * 1024;

@@ -43,7 +43,7 @@ use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{BUSY_PER_TICK, Core};
+use self::core::{BUSY_PER_TICK, Core, INFLATED_BYTES_PER_SEND};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
 use self::peer::Peer;
 use self::slot::Stage;
@@ -482,6 +482,9 @@ impl<H: Handler> Engine<H> {
 
     /// A message that owns its bytes: what the handler sends on of it is not copied.
     fn assembled(&mut self, id: ConnId, message: Assembled) {
+        // A little that was received may have become much: that is work too.
+        let inflated_bytes = self.core.endpoint.take_inflated_bytes();
+        self.core.sends += inflated_bytes / INFLATED_BYTES_PER_SEND;
         let (kind, buffer, len) = message.into_parts();
         let payload = Payload::new(buffer);
         let source = (Source::Payload(payload.clone()), None);

@@ -17,9 +17,12 @@ use super::Engine;
 use super::context::Context;
 use super::handler::{Handler, Request, Verdict};
 use super::slot::Stage;
+use crate::config::Deflate;
 use crate::hub::ConnId;
+use crate::protocol::DEFLATE_AVAILABLE;
 use crate::wire::{
-    Accepted, Body, HandshakeError, HeaderSlots, Quoted, RequestHead, Response, Upgrade, is_upgrade,
+    Accepted, Body, ContextTakeover, DeflateAgreement, HandshakeError, HeaderSlots, Quoted,
+    RequestHead, Response, Upgrade, deflate, is_upgrade,
 };
 
 impl<H: Handler> Engine<H> {
@@ -86,9 +89,15 @@ impl<H: Handler> Engine<H> {
         protocol: Option<&'static str>,
     ) {
         let now = self.core.now;
+        let agreed = self.negotiate(upgrade);
+        let extensions = agreed.map(|agreed| agreed.to_string());
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         let mut response = Vec::with_capacity(256);
-        upgrade.write_response(&mut response, &Accepted { protocol, extensions: None });
+        let accepted = Accepted { protocol, extensions: extensions.as_deref() };
+        upgrade.write_response(&mut response, &accepted);
+        if let Some(agreed) = &agreed {
+            slot.connection.agree(&self.core.endpoint, agreed);
+        }
         self.core.endpoint.queue_bytes(&response, &mut slot.outbox);
         slot.stage = Stage::Open;
         slot.opened = true;
@@ -100,6 +109,22 @@ impl<H: Handler> Engine<H> {
         let user = self.handler.user(id).unwrap_or("-");
         let path = Quoted(head.path().as_bytes());
         info!("opened conn={id} peer={peer} user={} path={path}", Quoted(user.as_bytes()));
+    }
+
+    /// What to agree about compression with a client that offers it.
+    fn negotiate(&self, upgrade: &Upgrade<'_>) -> Option<DeflateAgreement> {
+        let (limits, endpoint) = (&self.core.limits, &self.core.endpoint);
+        let takeover = match limits.deflate() {
+            Deflate::Off => return None,
+            Deflate::On => ContextTakeover::Refused,
+            Deflate::Takeover => {
+                match (endpoint.deflate_contexts() as u64) < limits.deflate_takeover_max {
+                    true => ContextTakeover::Allowed,
+                    false => ContextTakeover::Refused,
+                }
+            }
+        };
+        deflate::negotiate(upgrade.extensions(), takeover).filter(|_| DEFLATE_AVAILABLE)
     }
 
     fn refuse(&mut self, id: ConnId, error: HandshakeError) {

@@ -18,10 +18,11 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::buffer::Buffer;
 use super::pool::Pool;
-use super::{CHUNK_MAX_BYTES, Frame, Payload, SMALL_MAX_BYTES};
+use super::{CHUNK_MAX_BYTES, Payload, SMALL_MAX_BYTES};
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -248,7 +249,7 @@ pub(super) enum Chunk {
     Lent(Range<usize>),
     Own(Buffer),
     Passed(Payload, Range<usize>),
-    Shared(Frame),
+    Shared(Rc<[u8]>),
     /// So many of these bytes: the header of what follows by reference.
     Short([u8; SHORT_MAX_BYTES], u8),
 }
@@ -258,7 +259,7 @@ impl Chunk {
         match self {
             Chunk::Lent(place) | Chunk::Passed(_, place) => place.len(),
             Chunk::Own(bytes) => bytes.len(),
-            Chunk::Shared(frame) => frame.as_bytes().len(),
+            Chunk::Shared(bytes) => bytes.len(),
             Chunk::Short(_, len) => usize::from(*len),
         }
     }
@@ -268,7 +269,7 @@ impl Chunk {
             Chunk::Lent(place) => &read_buffer[place.clone()],
             Chunk::Own(bytes) => bytes,
             Chunk::Passed(payload, place) => &payload.as_bytes()[place.clone()],
-            Chunk::Shared(frame) => frame.as_bytes(),
+            Chunk::Shared(bytes) => bytes,
             Chunk::Short(bytes, len) => &bytes[..usize::from(*len)],
         }
     }

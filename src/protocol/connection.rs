@@ -26,11 +26,15 @@
 //!
 //! What this module does not know: sockets, users, clocks, and what the messages mean.
 
+mod compressed;
+mod direct;
+
 use std::borrow::Cow;
 
+use super::deflate::{Context, Terms};
 use super::endpoint::{Endpoint, Role};
 use super::input::Input;
-use super::message::{Assembled, Message, MessageKind};
+use super::message::{Assembled, Coding, Message, MessageKind};
 use crate::outbox::Outbox;
 use crate::wire::utf8::validate;
 use crate::wire::{
@@ -82,15 +86,20 @@ pub struct Connection {
     state: State,
     /// A header that the end of a read cut: its first `spill_len` bytes.
     spill_len: u8,
-    spill: [u8; FrameHeader::LEN_MAX],
+    spill: [u8; FrameHeader::LEN_MAX - 1],
+    /// What was agreed about compression.
+    terms: Terms,
     /// What is collected of cut frames and fragmented messages; none between whole messages.
     cut: Option<Box<Cut>>,
+    /// The windows that are kept between messages, with context takeover.
+    context: Option<Box<Context>>,
 }
 
 /// A frame of which some payload is still to come.
 #[derive(Clone, Copy, Debug)]
 struct CutFrame {
     opcode: Opcode,
+    coding: Coding,
     fin: bool,
     key: Option<MaskingKey>,
     payload_len: u64,
@@ -152,14 +161,14 @@ impl Connection {
     /// Queues a message; `false` if a Close was sent already, after which RFC 6455 §5.5.1 allows
     /// no more data frames.
     #[inline]
-    pub fn send(&self, endpoint: &Endpoint, message: Message<'_>, out: &mut Outbox) -> bool {
+    pub fn send(&mut self, endpoint: &Endpoint, message: Message<'_>, out: &mut Outbox) -> bool {
         self.send_parts(endpoint, message.kind(), &[message.as_bytes()], out)
     }
 
     /// Queues one message whose payload is `parts` in a row; text parts must be UTF-8 together.
     #[inline]
     pub fn send_parts(
-        &self,
+        &mut self,
         endpoint: &Endpoint,
         kind: MessageKind,
         parts: &[&[u8]],
@@ -167,7 +176,10 @@ impl Connection {
     ) -> bool {
         let open = self.state == State::Open;
         if open {
-            endpoint.write_frame(opcode(kind), parts, out);
+            let compressed = self.compresses() && self.write_compressed(endpoint, kind, parts, out);
+            if !compressed {
+                endpoint.write_frame(kind.opcode(), parts, out);
+            }
         }
         open
     }
@@ -207,6 +219,7 @@ impl Connection {
         self.state = State::Ended;
         self.cut = None;
         self.spill_len = 0;
+        self.forget_agreement();
     }
 
     #[inline]
@@ -245,6 +258,12 @@ impl Connection {
                 let Some(header) = self.rest_of_header(input)? else { return Ok(Step::NeedInput) };
                 header
             };
+            if !header.rsv.is_none() {
+                match self.compressed_frame(endpoint, &header, input)? {
+                    Some(step) => return Ok(step),
+                    None => continue,
+                }
+            }
             self.judge(endpoint, &header)?;
             if header.payload_len > input.len() as u64 {
                 self.begin_payload(&header);
@@ -283,48 +302,41 @@ impl Connection {
         &mut self,
         input: &mut Input<'_>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
+        let mut header = [0; FrameHeader::LEN_MAX];
+        let mut len = usize::from(self.spill_len);
+        header[..len].copy_from_slice(&self.spill[..len]);
         while !input.is_empty() {
-            self.spill[usize::from(self.spill_len)] = input.take(1)[0];
-            self.spill_len += 1;
-            let bytes = &self.spill[..usize::from(self.spill_len)];
-            if let Parsed::Complete { value, .. } = FrameHeader::parse(bytes)? {
+            header[len] = input.take(1)[0];
+            len += 1;
+            if let Parsed::Complete { value, .. } = FrameHeader::parse(&header[..len])? {
                 self.spill_len = 0;
                 return Ok(Some(value));
             }
         }
+        // As many bytes as the longest header has would have been one.
+        self.spill[..len].copy_from_slice(&header[..len]);
+        self.spill_len = len as u8;
         Ok(None)
     }
 
-    /// Judges a frame by its header, before any payload is kept.
+    /// Judges a frame without reserved bits by its header, before any payload is kept.
     #[inline]
     fn judge(&mut self, endpoint: &Endpoint, header: &FrameHeader) -> Result<(), ProtocolError> {
-        // RFC 6455 §5.1: a server MUST close the connection upon receiving a frame that is not
-        // masked; a client MUST close it upon receiving one that is.
-        match (endpoint.role(), header.masking_key) {
-            (Role::Server, None) => return Err(ProtocolError::MaskRequired),
-            (Role::Client, Some(_)) => return Err(ProtocolError::MaskForbidden),
-            _ => {}
-        }
-        // RFC 6455 §5.2: reserved bits MUST be 0 unless an extension is negotiated.
-        if !header.rsv.is_none() {
-            return Err(ProtocolError::ReservedBits);
-        }
+        judge_mask(endpoint, header)?;
         if header.opcode.is_control() {
             // Their length and FIN were judged with the header itself.
             return Ok(());
         }
         // RFC 6455 §5.4: a continuation needs something to continue, and the fragments of one
         // message may not be interleaved with those of another.
-        let collected = match (header.opcode, &self.cut) {
+        let room = match (header.opcode, &self.cut) {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
-            (Opcode::Continuation, Some(cut)) => {
-                cut.message.as_ref().map_or(0, Assembled::len) as u64
-            }
+            (Opcode::Continuation, Some(_)) => self.room(endpoint),
             (_, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
-            (_, None) => 0,
+            (_, None) => endpoint.message_max_bytes,
         };
         // Compared with what is left, so that no sum can overflow.
-        if header.payload_len > endpoint.message_max_bytes.saturating_sub(collected) {
+        if header.payload_len > room {
             return Err(ProtocolError::MessageTooBig);
         }
         // The first frame is counted where something is collected: most are whole messages.
@@ -348,14 +360,15 @@ impl Connection {
         if header.opcode.is_control() {
             return self.control(endpoint, header.opcode, Cow::Borrowed(payload), out).map(Some);
         }
-        self.collect(endpoint, header.opcode, payload, header.fin.then_some(0))?;
-        self.end_of_data_frame(header.fin)
+        self.collect(endpoint, header.opcode, Coding::Plain, payload, header.fin.then_some(0))?;
+        self.end_of_data_frame(endpoint, header.fin)
     }
 
     /// A frame whose payload is not complete in the input: from here on it is collected.
     fn begin_payload(&mut self, header: &FrameHeader) {
         self.cut.get_or_insert_default().frame = Some(CutFrame {
             opcode: header.opcode,
+            coding: if header.rsv.is_none() { Coding::Plain } else { Coding::Compressed },
             fin: header.fin,
             key: header.masking_key,
             payload_len: header.payload_len,
@@ -390,8 +403,8 @@ impl Connection {
             return self.control(endpoint, frame.opcode, Cow::Owned(payload), out).map(Some);
         }
         let rest = frame.payload_len - frame.done;
-        self.collect(endpoint, frame.opcode, piece, frame.fin.then_some(rest))?;
-        if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
+        self.collect(endpoint, frame.opcode, frame.coding, piece, frame.fin.then_some(rest))?;
+        if complete { self.end_of_data_frame(endpoint, frame.fin) } else { Ok(None) }
     }
 
     /// Appends payload to the message in progress, beginning one if there is none. `rest` is what
@@ -400,76 +413,38 @@ impl Connection {
         &mut self,
         endpoint: &Endpoint,
         opcode: Opcode,
+        coding: Coding,
         piece: &[u8],
         rest: Option<u64>,
     ) -> Result<(), ProtocolError> {
-        let message = self.message_begun(opcode);
+        let message = self.message_begun(opcode, coding);
         // RFC 6455 §8.1, at the first octet that makes it invalid: this also sees the payload of a
         // frame that is not complete yet.
         let pushed = message.push(piece, rest, &mut endpoint.pool());
         pushed.map_err(|_| ProtocolError::TextNotUtf8)
     }
 
-    fn message_begun(&mut self, opcode: Opcode) -> &mut Assembled {
+    fn message_begun(&mut self, opcode: Opcode, coding: Coding) -> &mut Assembled {
         let kind = if opcode == Opcode::Text { MessageKind::Text } else { MessageKind::Binary };
         let cut = self.cut.get_or_insert_default();
         cut.message.get_or_insert_with(|| {
             cut.frames = 1;
-            Assembled::new(kind)
+            Assembled::new(kind, coding)
         })
     }
 
-    /// Where the payload of a large cut frame belongs, so that whoever reads the socket can put it
-    /// there at once, without the detour of an [`Input`]; then [`filled`](Connection::filled).
-    ///
-    /// `None` if the rest of the frame is not worth it, or something else comes next.
-    pub fn space(&mut self, endpoint: &Endpoint) -> Option<&mut [u8]> {
-        let frame = self.cut_frame().filter(|frame| !frame.opcode.is_control())?;
-        let rest = frame.payload_len - frame.done;
-        if rest < SPACE_MIN_BYTES || self.state == State::Ended {
-            return None;
-        }
-        Some(self.message_begun(frame.opcode).space(rest, &mut endpoint.pool()))
-    }
-
-    /// Consumes the first `len` bytes of the [`space`](Connection::space), as
-    /// [`advance`](Connection::advance) consumes input. [`Step::NeedInput`] if more is to come.
-    ///
-    /// # Panics
-    ///
-    /// If `len` is more than the space had: the caller's bug, never the peer's.
-    pub fn filled(&mut self, endpoint: &Endpoint, len: usize, out: &mut Outbox) -> Step<'static> {
-        match self.try_filled(len) {
-            Ok(step) => step.unwrap_or(Step::NeedInput),
-            Err(error) => {
-                self.fail(endpoint, error, out);
-                Step::Failed(error)
-            }
-        }
-    }
-
-    fn try_filled(&mut self, len: usize) -> Result<Option<Step<'static>>, ProtocolError> {
-        let Some(mut frame) = self.cut_frame() else { return Ok(None) };
-        let message = self.message_begun(frame.opcode);
-        if let Some(key) = frame.key {
-            key.apply_at(frame.done, message.unfilled(len));
-        }
-        message.fill(len).map_err(|_| ProtocolError::TextNotUtf8)?;
-        frame.done += len as u64;
-        let complete = frame.done == frame.payload_len;
-        self.cut.get_or_insert_default().frame = (!complete).then_some(frame);
-        if complete { self.end_of_data_frame(frame.fin) } else { Ok(None) }
-    }
-
-    fn end_of_data_frame<'b>(&mut self, fin: bool) -> Result<Option<Step<'b>>, ProtocolError> {
+    fn end_of_data_frame<'b>(
+        &mut self,
+        endpoint: &Endpoint,
+        fin: bool,
+    ) -> Result<Option<Step<'b>>, ProtocolError> {
         if !fin {
             return Ok(None);
         }
         let message = self.cut.as_mut().and_then(|cut| cut.message.take());
         let message = message.expect("invariant: collect() was called for this frame");
-        message.finish().map_err(|_| ProtocolError::TextNotUtf8)?;
         self.drop_empty_cut();
-        Ok(Some(Step::Assembled(message)))
+        self.finished(endpoint, message).map(Step::Assembled).map(Some)
     }
 
     #[cold]
@@ -536,6 +511,17 @@ impl Connection {
     }
 }
 
+/// RFC 6455 §5.1: a server MUST close the connection upon receiving a frame that is not masked; a
+/// client MUST close it upon receiving one that is.
+#[inline]
+fn judge_mask(endpoint: &Endpoint, header: &FrameHeader) -> Result<(), ProtocolError> {
+    match (endpoint.role(), header.masking_key) {
+        (Role::Server, None) => Err(ProtocolError::MaskRequired),
+        (Role::Client, Some(_)) => Err(ProtocolError::MaskForbidden),
+        _ => Ok(()),
+    }
+}
+
 /// RFC 6455 §7.1.5: a Close without a payload is taken for 1005, "no status received".
 fn code_and_reason(payload: &[u8]) -> Result<(CloseCode, &str), ProtocolError> {
     let close = ClosePayload::parse(payload)?;
@@ -548,16 +534,6 @@ fn write_close(endpoint: &Endpoint, code: CloseCode, reason: &str, out: &mut Out
     ClosePayload { code, reason }.write(&mut payload);
     endpoint.write_frame(Opcode::Close, &[&payload], out);
 }
-
-fn opcode(kind: MessageKind) -> Opcode {
-    match kind {
-        MessageKind::Text => Opcode::Text,
-        MessageKind::Binary => Opcode::Binary,
-    }
-}
-
-/// Less than this is not worth a read of its own: the next frames come with it.
-const SPACE_MIN_BYTES: u64 = 32 * 1024;
 
 /// RFC 6455 §5.5: the longest payload of a control frame, in bytes.
 const CONTROL_MAX_BYTES: usize = 125;

@@ -7,6 +7,7 @@ use std::cell::{RefCell, RefMut};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::deflate::Codec;
 use crate::outbox::{Frame, Outbox, Pool, Source};
 use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
 
@@ -27,9 +28,13 @@ pub struct Endpoint {
     pub message_max_bytes: u64,
     /// The most frames that one message may be cut into; one is always allowed.
     pub message_frames_max: u64,
+    /// A message shorter than this is not compressed, in bytes.
+    pub deflate_min_bytes: u64,
     masks: MaskSource,
     /// Spare buffers of all its connections.
     pool: RefCell<Pool>,
+    /// What compresses for all its connections.
+    pub(super) codec: RefCell<Codec>,
 }
 
 impl Endpoint {
@@ -48,8 +53,10 @@ impl Endpoint {
             role,
             message_max_bytes: MESSAGE_MAX_BYTES,
             message_frames_max: MESSAGE_FRAMES_MAX,
+            deflate_min_bytes: DEFLATE_MIN_BYTES,
             masks: MaskSource::default(),
             pool: RefCell::new(Pool::new(POOL_MAX_BYTES)),
+            codec: RefCell::default(),
         }
     }
 
@@ -69,16 +76,28 @@ impl Endpoint {
     #[inline(always)] // for a single part half of it goes away
     pub fn write_frame(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) {
         if self.role == Role::Client {
-            return self.write_masked(opcode, parts, out);
+            return self.write_masked(header(opcode, parts), parts, out);
         }
         let header = header(opcode, parts);
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
         out.push_pooled(len, &self.pool, |space| fill(&header, parts, space).1);
     }
 
-    fn write_masked(&self, opcode: Opcode, parts: &[&[u8]], out: &mut Outbox) {
+    /// The same for a compressed message: with RSV1. Apart, so that what is written most often is
+    /// written by code of its own.
+    #[cold]
+    pub(super) fn write_compressed_frame(&self, opcode: Opcode, payload: &[u8], out: &mut Outbox) {
+        let header = FrameHeader { rsv: Rsv::RSV1, ..header(opcode, &[payload]) };
+        if self.role == Role::Client {
+            return self.write_masked(header, &[payload], out);
+        }
+        let len = FrameHeader::LEN_MAX + payload.len();
+        out.push_pooled(len, &self.pool, |space| fill(&header, &[payload], space).1);
+    }
+
+    fn write_masked(&self, header: FrameHeader, parts: &[&[u8]], out: &mut Outbox) {
         let key = self.masks.next();
-        let header = FrameHeader { masking_key: Some(key), ..header(opcode, parts) };
+        let header = FrameHeader { masking_key: Some(key), ..header };
         let len = FrameHeader::LEN_MAX + header.payload_len as usize;
         out.push_pooled(len, &self.pool, |space| {
             let (start, end) = fill(&header, parts, space);
@@ -164,6 +183,9 @@ pub const MESSAGE_MAX_BYTES: u64 = 1 << 20;
 
 /// The default of [`Endpoint::message_frames_max`].
 pub const MESSAGE_FRAMES_MAX: u64 = 16_384;
+
+/// The default of [`Endpoint::deflate_min_bytes`]. Shorter messages shrink little by themselves.
+pub const DEFLATE_MIN_BYTES: u64 = 256;
 
 /// What the spare buffers of an endpoint own together, at most: enough for a small message to
 /// thousands of connections in one tick, or for some dozens of large ones.

@@ -13,7 +13,7 @@
 
 use crate::outbox::{Buffer, CHUNK_MAX_BYTES, Pool};
 use crate::wire::utf8::validate;
-use crate::wire::{InvalidUtf8, Utf8Validator};
+use crate::wire::{InvalidUtf8, Opcode, Utf8Validator};
 
 /// What a data message carries: text is UTF-8, binary is any bytes (RFC 6455 §5.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,26 @@ pub enum MessageKind {
     Text,
     /// Opcode 0x2.
     Binary,
+}
+
+impl MessageKind {
+    /// The opcode of its first frame.
+    #[inline]
+    pub fn opcode(self) -> Opcode {
+        match self {
+            MessageKind::Text => Opcode::Text,
+            MessageKind::Binary => Opcode::Binary,
+        }
+    }
+}
+
+/// What the payloads of a message are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// The message itself.
+    Plain,
+    /// What permessage-deflate has made of it (RFC 7692).
+    Compressed,
 }
 
 /// A whole data message, borrowed from where it lies.
@@ -69,11 +89,17 @@ pub struct Assembled {
     buffer: Buffer,
     filled: usize,
     utf8: Utf8Validator,
+    coding: Coding,
 }
 
 impl Assembled {
-    pub(super) fn new(kind: MessageKind) -> Assembled {
-        Assembled { kind, buffer: Buffer::new(), filled: 0, utf8: Utf8Validator::default() }
+    pub(super) fn new(kind: MessageKind, coding: Coding) -> Assembled {
+        Assembled { kind, buffer: Buffer::new(), filled: 0, utf8: Utf8Validator::default(), coding }
+    }
+
+    /// How it comes over the wire.
+    pub(super) fn coding(&self) -> Coding {
+        self.coding
     }
 
     /// Bytes collected so far.
@@ -129,7 +155,7 @@ impl Assembled {
     pub(super) fn fill(&mut self, len: usize) -> Result<(), InvalidUtf8> {
         let (start, end) = (self.filled, self.filled + len);
         self.filled = end;
-        if self.kind == MessageKind::Text {
+        if self.is_checked_text() {
             self.utf8.push(&self.buffer[start..end])?;
         }
         Ok(())
@@ -159,10 +185,12 @@ impl Assembled {
     }
 
     fn validate_next(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
-        match self.kind {
-            MessageKind::Text => self.utf8.push(piece),
-            MessageKind::Binary => Ok(()),
-        }
+        if self.is_checked_text() { self.utf8.push(piece) } else { Ok(()) }
+    }
+
+    /// Compressed text is checked when it is decompressed.
+    fn is_checked_text(&self) -> bool {
+        self.kind == MessageKind::Text && self.coding == Coding::Plain
     }
 
     /// Moves to a buffer for `needed` bytes and those of the `rest` that may come before the next
@@ -216,7 +244,7 @@ mod tests {
     #[test]
     fn memory_is_taken_for_bytes_that_arrived_not_for_those_declared() {
         let mut pool = Pool::new(1 << 20);
-        let mut message = Assembled::new(MessageKind::Binary);
+        let mut message = Assembled::new(MessageKind::Binary, Coding::Plain);
         message.push(b"x", Some(u64::MAX >> 1), &mut pool).unwrap();
         assert!(
             message.buffer.capacity() <= 1 + RESERVE_MIN_BYTES,
@@ -232,7 +260,7 @@ mod tests {
     fn a_message_of_known_length_ends_in_a_buffer_of_that_length() {
         let total = 1 << 20;
         let mut pool = Pool::new(1 << 20);
-        let mut message = Assembled::new(MessageKind::Binary);
+        let mut message = Assembled::new(MessageKind::Binary, Coding::Plain);
         let mut rest = total;
         while rest > 0 {
             let n = rest.min(70_000);
@@ -245,7 +273,7 @@ mod tests {
     #[test]
     fn many_small_fragments_do_not_move_what_is_there_each_time() {
         let mut pool = Pool::new(1 << 20);
-        let mut message = Assembled::new(MessageKind::Binary);
+        let mut message = Assembled::new(MessageKind::Binary, Coding::Plain);
         let (mut moves, mut capacity) = (0, 0);
         for _ in 0..16_384 {
             message.push(&[0; 64], None, &mut pool).unwrap();

@@ -38,12 +38,14 @@
 
 mod connection;
 mod deadline;
+mod deflate;
 mod endpoint;
 mod input;
 mod message;
 
 pub use connection::{Connection, State, Step};
 pub use deadline::{Clocks, Deadline, Deadlines, NEVER, Phase};
+pub use deflate::DEFLATE_AVAILABLE;
 pub use endpoint::{Endpoint, Role};
 pub use input::Input;
 pub use message::{Assembled, Message, MessageKind, borrow};

@@ -1,4 +1,4 @@
-//! The ways in which a peer can break RFC 6455, and what each of them costs.
+//! The ways in which a peer can break RFC 6455 and RFC 7692, and what each of them costs.
 //!
 //! RFC 6455 mostly says "_Fail the WebSocket Connection_" and leaves the rest to a chain of
 //! references: which rule was broken (§5, §8), and which close code tells the peer so (§7.4.1). The
@@ -25,11 +25,14 @@ use super::CloseCode;
 
 /// Writes the enum and its three questions from one table, so that they cannot disagree.
 macro_rules! protocol_errors {
-    ($($(#[$doc:meta])+ $variant:ident, $section:literal, $close_code:ident, $text:literal;)+) => {
-        /// The peer broke a rule of RFC 6455. The connection is failed (§7.1.7) with
+    ($(
+        $(#[$doc:meta])+
+        $variant:ident, $rfc:literal $section:literal, $close_code:ident, $text:literal;
+    )+) => {
+        /// The peer broke a rule of RFC 6455 or RFC 7692. The connection is failed (§7.1.7) with
         /// [`close_code`](ProtocolError::close_code).
         ///
-        /// Variants stand in the order of the RFC. One byte, and no text is built when one occurs.
+        /// Variants stand in the order of the RFCs. One byte, and no text is built when one occurs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum ProtocolError {
@@ -37,7 +40,7 @@ macro_rules! protocol_errors {
         }
 
         impl ProtocolError {
-            /// Every variant, in the order of the RFC.
+            /// Every variant, in the order of the RFCs.
             pub const ALL: &[ProtocolError] = &[$(ProtocolError::$variant),+];
 
             /// The close code that tells the peer what it did (RFC 6455 §7.4.1).
@@ -47,7 +50,14 @@ macro_rules! protocol_errors {
                 }
             }
 
-            /// The section of RFC 6455 that has the broken rule, for example `"5.1"`.
+            /// The number of the RFC that has the broken rule.
+            pub const fn rfc(self) -> u16 {
+                match self {
+                    $(ProtocolError::$variant => $rfc,)+
+                }
+            }
+
+            /// The section of that RFC, for example `"5.1"`.
             pub const fn section(self) -> &'static str {
                 match self {
                     $(ProtocolError::$variant => $section,)+
@@ -66,37 +76,41 @@ macro_rules! protocol_errors {
 
 protocol_errors! {
     /// A client sent a frame that is not masked.
-    MaskRequired, "5.1", PROTOCOL_ERROR, "client frame is not masked";
+    MaskRequired, 6455 "5.1", PROTOCOL_ERROR, "client frame is not masked";
     /// A server sent a frame that is masked.
-    MaskForbidden, "5.1", PROTOCOL_ERROR, "server frame is masked";
+    MaskForbidden, 6455 "5.1", PROTOCOL_ERROR, "server frame is masked";
     /// RSV1, RSV2 or RSV3 is set and no extension was negotiated that gives it a meaning.
-    ReservedBits, "5.2", PROTOCOL_ERROR, "reserved bit is set without an extension";
+    ReservedBits, 6455 "5.2", PROTOCOL_ERROR, "reserved bit is set without an extension";
     /// The opcode is one of 0x3-7 and 0xB-F.
-    ReservedOpcode, "5.2", PROTOCOL_ERROR, "reserved opcode";
+    ReservedOpcode, 6455 "5.2", PROTOCOL_ERROR, "reserved opcode";
     /// The payload length takes more bytes than it needs.
-    LengthNotMinimal, "5.2", PROTOCOL_ERROR, "payload length not minimal";
+    LengthNotMinimal, 6455 "5.2", PROTOCOL_ERROR, "payload length not minimal";
     /// The most significant bit of a 64-bit payload length is set.
-    LengthTooLarge, "5.2", PROTOCOL_ERROR, "payload length has its most significant bit set";
+    LengthTooLarge, 6455 "5.2", PROTOCOL_ERROR, "payload length has its most significant bit set";
     /// A continuation frame came while no message was being sent in fragments.
-    UnexpectedContinuation, "5.4", PROTOCOL_ERROR, "continuation frame without a message";
+    UnexpectedContinuation, 6455 "5.4", PROTOCOL_ERROR, "continuation frame without a message";
     /// A new message began before the last fragment of the one before it.
-    ExpectedContinuation, "5.4", PROTOCOL_ERROR, "data frame inside a fragmented message";
+    ExpectedContinuation, 6455 "5.4", PROTOCOL_ERROR, "data frame inside a fragmented message";
     /// A control frame has a payload of more than 125 bytes.
-    ControlTooLong, "5.5", PROTOCOL_ERROR, "control frame payload longer than 125 bytes";
+    ControlTooLong, 6455 "5.5", PROTOCOL_ERROR, "control frame payload longer than 125 bytes";
     /// A control frame has FIN = 0.
-    ControlFragmented, "5.5", PROTOCOL_ERROR, "control frame is fragmented";
+    ControlFragmented, 6455 "5.5", PROTOCOL_ERROR, "control frame is fragmented";
     /// A Close frame has a payload of one byte: half a close code.
-    ClosePayloadTooShort, "5.5.1", PROTOCOL_ERROR, "close payload of one byte";
+    ClosePayloadTooShort, 6455 "5.5.1", PROTOCOL_ERROR, "close payload of one byte";
     /// The close reason is not UTF-8.
-    CloseReasonNotUtf8, "5.5.1", INVALID_PAYLOAD, "close reason is not utf-8";
+    CloseReasonNotUtf8, 6455 "5.5.1", INVALID_PAYLOAD, "close reason is not utf-8";
     /// The close code is one that must not be sent, or one that nobody has defined.
-    CloseCodeInvalid, "7.4", PROTOCOL_ERROR, "close code invalid";
+    CloseCodeInvalid, 6455 "7.4", PROTOCOL_ERROR, "close code invalid";
     /// The message is longer than the limit of this endpoint.
-    MessageTooBig, "7.4.1", MESSAGE_TOO_BIG, "message too big";
+    MessageTooBig, 6455 "7.4.1", MESSAGE_TOO_BIG, "message too big";
     /// A text message is not UTF-8.
-    TextNotUtf8, "8.1", INVALID_PAYLOAD, "text message is not utf-8";
+    TextNotUtf8, 6455 "8.1", INVALID_PAYLOAD, "text message is not utf-8";
     /// The message has more frames than the limit of this endpoint.
-    TooManyFrames, "10.4", POLICY_VIOLATION, "message has too many frames";
+    TooManyFrames, 6455 "10.4", POLICY_VIOLATION, "message has too many frames";
+    /// The compressed bit (RSV1) of permessage-deflate is set on a control frame or a continuation.
+    CompressedBitMisplaced, 7692 "6", PROTOCOL_ERROR, "compressed bit not on a first data frame";
+    /// A compressed message cannot be decompressed, or ends in the middle.
+    CompressedDataInvalid, 7692 "7.2.2", INVALID_PAYLOAD, "compressed message is corrupt";
 }
 
 impl fmt::Display for ProtocolError {
@@ -136,9 +150,10 @@ mod tests {
     }
 
     #[test]
-    fn variants_stand_in_the_order_of_the_rfc() {
+    fn variants_stand_in_the_order_of_the_rfcs() {
         let section = |error: &ProtocolError| -> Vec<u32> {
-            error.section().split('.').map(|part| part.parse().unwrap()).collect()
+            let parts = error.section().split('.').map(|part| part.parse().unwrap());
+            [u32::from(error.rfc())].into_iter().chain(parts).collect()
         };
         assert!(ProtocolError::ALL.is_sorted_by_key(section));
     }

@@ -35,6 +35,7 @@
 //! [`ProtocolError`], which knows its section of the RFC and its close code.
 
 pub mod close;
+pub mod deflate;
 pub mod error;
 pub mod extension;
 pub mod handshake;
@@ -45,6 +46,7 @@ pub mod quoted;
 pub mod utf8;
 
 pub use close::{CloseCode, ClosePayload};
+pub use deflate::{ContextTakeover, DeflateAgreement, DeflateOffer, WindowBits};
 pub use error::ProtocolError;
 pub use handshake::{Accepted, ClientHandshake, HandshakeError, Upgrade, is_upgrade};
 pub use header::{EncodedHeader, FrameHeader, Opcode, Rsv};

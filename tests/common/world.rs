@@ -172,7 +172,7 @@ impl World {
 
     fn send(&self, id: ConnId, kind: MessageKind, payload: &[u8]) {
         let inner = &mut *self.0.borrow_mut();
-        let line = &inner.lines[&id];
+        let line = inner.lines.get_mut(&id).expect("a line of this client");
         let mut out = Outbox::new();
         assert!(line.connection.send_parts(&inner.client, kind, &[payload], &mut out));
         inner.receive(id, &out);

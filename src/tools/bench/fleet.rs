@@ -270,7 +270,7 @@ impl Fleet {
                 }
             };
             if let Err(error) = fed {
-                self.end(id, &format!("broke RFC 6455 §{}: {error}", error.section()));
+                self.end(id, &format!("broke RFC {} §{}: {error}", error.rfc(), error.section()));
             }
             if !self.goes_on(event, read) {
                 break;
@@ -288,7 +288,7 @@ impl Fleet {
             if self.protocol == Protocol::WebSocket
                 && let Err(error) = conn.scanner.feed(&self.buffer[..read], &mut deaf)
             {
-                self.end(id, &format!("broke RFC 6455 §{}: {error}", error.section()));
+                self.end(id, &format!("broke RFC {} §{}: {error}", error.rfc(), error.section()));
             }
             if !self.goes_on(event, read) {
                 break;

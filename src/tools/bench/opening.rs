@@ -165,7 +165,7 @@ impl<'a> Opening<'a> {
         }
         let mut deaf = Deaf { control: &mut conn.control, key };
         if let Err(error) = conn.scanner.feed(frames, &mut deaf) {
-            self.fleet.end(id, &format!("broke RFC 6455 §{}: {error}", error.section()));
+            self.fleet.end(id, &format!("broke RFC {} §{}: {error}", error.rfc(), error.section()));
         }
         self.fleet.flush_replies(id);
     }

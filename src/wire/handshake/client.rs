@@ -9,11 +9,12 @@
 use std::fmt;
 
 use super::{accept_key, encode_base64};
-use crate::wire::Parsed;
+use crate::wire::deflate::{DeflateAgreement, DeflateOffer};
 use crate::wire::extension::{self, PROTOCOLS_MAX};
 use crate::wire::http::{
     Authority, HeadScanner, HeaderSlots, check_lines, headers_named, write_header,
 };
+use crate::wire::{Parsed, deflate};
 
 /// A handshake that this client has begun.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub struct ClientHandshake<'a> {
     key: [u8; 24],
     origin: Option<&'a str>,
     protocols: &'a [&'a str],
+    deflate: Option<DeflateOffer>,
     scanner: HeadScanner,
 }
 
@@ -62,7 +64,7 @@ impl<'a> ClientHandshake<'a> {
         let mut key = [0; 24];
         encode_base64(&nonce, &mut key);
         let scanner = HeadScanner::default();
-        Ok(ClientHandshake { host, target, key, origin: None, protocols, scanner })
+        Ok(ClientHandshake { host, target, key, origin: None, protocols, deflate: None, scanner })
     }
 
     /// The same handshake on behalf of a web page, as a browser makes it.
@@ -78,19 +80,27 @@ impl<'a> ClientHandshake<'a> {
         Ok(self)
     }
 
+    /// The same handshake with an offer of permessage-deflate (RFC 7692).
+    pub fn with_deflate(mut self, offer: DeflateOffer) -> ClientHandshake<'a> {
+        self.deflate = Some(offer);
+        self
+    }
+
     /// Appends the request to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"GET ");
         out.extend_from_slice(self.target.as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
         let protocols = self.protocols.join(", ");
-        let lines: [(&str, Option<&[u8]>); 7] = [
+        let extensions = self.deflate.map(|offer| offer.to_string());
+        let lines: [(&str, Option<&[u8]>); 8] = [
             ("Host", Some(self.host.as_bytes())),
             ("Upgrade", Some(b"websocket")),
             ("Connection", Some(b"Upgrade")),
             ("Sec-WebSocket-Key", Some(&self.key)),
             ("Origin", self.origin.map(str::as_bytes)),
             ("Sec-WebSocket-Protocol", Some(protocols.as_bytes()).filter(|list| !list.is_empty())),
+            ("Sec-WebSocket-Extensions", extensions.as_deref().map(str::as_bytes)),
             ("Sec-WebSocket-Version", Some(b"13")),
         ];
         for (name, value) in lines {
@@ -135,14 +145,14 @@ impl<'a> ClientHandshake<'a> {
         if response.version != Some(1) {
             return Err(AnswerError::Malformed);
         }
-        let protocol = self.check_headers(response.headers)?;
-        Ok(Parsed::Complete { value: ServerAnswer { protocol }, len })
+        let value = self.check_headers(response.headers)?;
+        Ok(Parsed::Complete { value, len })
     }
 
     fn check_headers(
         &self,
         headers: &[httparse::Header<'_>],
-    ) -> Result<Option<&'a str>, AnswerError> {
+    ) -> Result<ServerAnswer<'a>, AnswerError> {
         // RFC 6455 §4.1 (2): exactly "websocket", in any case of letters.
         let upgrade = only(headers, "Upgrade")?.ok_or(AnswerError::UpgradeMissing)?;
         if !upgrade.eq_ignore_ascii_case(b"websocket") {
@@ -156,16 +166,32 @@ impl<'a> ClientHandshake<'a> {
         if only(headers, "Sec-WebSocket-Accept")? != Some(&accept_key(&self.key)) {
             return Err(AnswerError::AcceptWrong);
         }
-        // RFC 6455 §4.1 (5): no extension that was not requested, and we request none.
-        if headers_named(headers, "Sec-WebSocket-Extensions").next().is_some() {
-            return Err(AnswerError::ExtensionNotRequested);
-        }
+        let deflate = self.check_extensions(headers)?;
         // RFC 6455 §4.1 (6): no subprotocol that was not requested.
         let Some(chosen) = only(headers, "Sec-WebSocket-Protocol")? else {
-            return Ok(None);
+            return Ok(ServerAnswer { protocol: None, deflate });
         };
         let requested = self.protocols.iter().find(|protocol| protocol.as_bytes() == chosen);
-        requested.copied().map(Some).ok_or(AnswerError::ProtocolNotRequested)
+        let protocol = Some(*requested.ok_or(AnswerError::ProtocolNotRequested)?);
+        Ok(ServerAnswer { protocol, deflate })
+    }
+
+    /// RFC 6455 §4.1 (5): no extension that was not requested, and each at most once.
+    fn check_extensions(
+        &self,
+        headers: &[httparse::Header<'_>],
+    ) -> Result<Option<DeflateAgreement>, AnswerError> {
+        let lines = headers_named(headers, "Sec-WebSocket-Extensions");
+        let accepted =
+            extension::parse_extensions(lines).map_err(|_| AnswerError::ExtensionMalformed)?;
+        match (&accepted[..], &self.deflate) {
+            ([], _) => Ok(None),
+            ([extension], Some(offer)) if extension.name == deflate::NAME => {
+                let agreed = DeflateAgreement::parse(extension, offer);
+                agreed.map(Some).ok_or(AnswerError::ExtensionMalformed)
+            }
+            _ => Err(AnswerError::ExtensionNotRequested),
+        }
     }
 }
 
@@ -181,6 +207,8 @@ impl fmt::Debug for ClientHandshake<'_> {
 pub struct ServerAnswer<'a> {
     /// The subprotocol it chose, one of ours. Without one, the connection has none.
     pub protocol: Option<&'a str>,
+    /// What was agreed about compression. Without it, nothing is compressed.
+    pub deflate: Option<DeflateAgreement>,
 }
 
 /// Why a client cannot send a handshake.
@@ -222,6 +250,8 @@ pub enum AnswerError {
     ConnectionMissing,
     /// `Sec-WebSocket-Accept` is missing or does not match our key.
     AcceptWrong,
+    /// `Sec-WebSocket-Extensions` breaks its grammar, or accepts something else than was offered.
+    ExtensionMalformed,
     /// An extension that was not requested.
     ExtensionNotRequested,
     /// A subprotocol that was not requested.
@@ -240,6 +270,7 @@ impl fmt::Display for AnswerError {
             AnswerError::UpgradeMissing => "no Upgrade header field with websocket",
             AnswerError::ConnectionMissing => "no Connection header field with Upgrade",
             AnswerError::AcceptWrong => "Sec-WebSocket-Accept does not match the key",
+            AnswerError::ExtensionMalformed => "extension accepted otherwise than it was offered",
             AnswerError::ExtensionNotRequested => "extension that was not requested",
             AnswerError::ProtocolNotRequested => "subprotocol that was not requested",
             AnswerError::HeaderRepeated => "header field given more than once",
@@ -290,7 +321,7 @@ mod tests {
             Sec-WebSocket-Protocol: chat, superchat\r\n\
             Sec-WebSocket-Version: 13\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), request);
-        let value = ServerAnswer { protocol: Some("chat") };
+        let value = ServerAnswer { protocol: Some("chat"), deflate: None };
         let complete = Ok(Parsed::Complete { value, len: ANSWER.len() });
         assert_eq!(handshake.check_response(ANSWER), complete);
     }

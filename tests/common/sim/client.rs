@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use switchboard::MessageKind;
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Step};
+use switchboard::wire::deflate::ClientWindow;
 use switchboard::wire::handshake::AnswerError;
 use switchboard::wire::{
-    ClientHandshake, CloseCode, ClosePayload, FrameHeader, MaskingKey, Opcode, Parsed, Rsv,
+    ClientHandshake, CloseCode, ClosePayload, DeflateOffer, FrameHeader, MaskingKey, Opcode,
+    Parsed, Rsv, WindowBits,
 };
 
 use super::Payload;
@@ -94,6 +96,26 @@ impl Client {
         self.stage != Stage::Closed && !self.finishing && !self.dead
     }
 
+    /// The same client, which offers to compress.
+    pub fn offer_deflate(&mut self, random: &mut Random) {
+        let window = |random: &mut Random| WindowBits::new(8 + random.below(8) as u8);
+        let offer = DeflateOffer {
+            server_no_context_takeover: random.percent(30),
+            client_no_context_takeover: random.percent(30),
+            server_max_window_bits: window(random).filter(|_| random.percent(50)),
+            client_max_window_bits: match window(random).filter(|_| random.percent(50)) {
+                Some(bits) => ClientWindow::AtMost(bits),
+                None => ClientWindow::Limitable,
+            },
+        };
+        self.handshake = self.handshake.clone().with_deflate(offer);
+        self.endpoint.deflate_min_bytes = 0;
+        let mut request = Vec::new();
+        self.handshake.write(&mut request);
+        self.outgoing.clear();
+        self.outgoing.extend(request);
+    }
+
     // ---- the network ---------------------------------------------------------------------------
 
     /// Moves up to `max` bytes each way; whether anything moved.
@@ -129,7 +151,10 @@ impl Client {
             self.answer.append(&mut bytes);
             match self.handshake.check_response(&self.answer) {
                 Ok(Parsed::Partial) => return,
-                Ok(Parsed::Complete { len, .. }) => {
+                Ok(Parsed::Complete { len, value }) => {
+                    if let Some(agreed) = &value.deflate {
+                        self.connection.agree(&self.endpoint, agreed);
+                    }
                     bytes = self.answer.split_off(len);
                     self.status = Some(101);
                     if self.stage == Stage::Connecting {
@@ -180,12 +205,14 @@ impl Client {
             MessageKind::Text => Opcode::Text,
             MessageKind::Binary => Opcode::Binary,
         };
-        let mut rest = &payload.bytes[..];
+        let (rsv, bytes) = self.encoded(&payload);
+        let mut rest = &bytes[..];
         for piece in 0..pieces {
             let last = piece + 1 == pieces;
             let len = if last { rest.len() } else { random.below(rest.len() + 1) };
             let opcode = if piece == 0 { opcode } else { Opcode::Continuation };
-            self.frame(last, opcode, &rest[..len], random);
+            let rsv = if piece == 0 { rsv } else { Rsv::NONE };
+            self.frame_with(last, rsv, opcode, &rest[..len], random);
             rest = &rest[len..];
             if !last && random.percent(20) {
                 self.frame(true, Opcode::Ping, b"between", random);
@@ -193,6 +220,20 @@ impl Client {
         }
         if self.honest {
             self.sent.push(payload);
+        }
+    }
+
+    /// A message as the connection would send it in one frame, compressed if that was agreed.
+    fn encoded(&mut self, payload: &Payload) -> (Rsv, Vec<u8>) {
+        let mut out = Outbox::new();
+        self.connection.send_parts(&self.endpoint, payload.kind, &[&payload.bytes], &mut out);
+        match FrameHeader::parse(out.front()) {
+            Ok(Parsed::Complete { value, len }) if !value.rsv.is_none() => {
+                let mut bytes = out.front()[len..].to_vec();
+                value.masking_key.unwrap_or(MaskingKey([0; 4])).apply(&mut bytes);
+                (value.rsv, bytes)
+            }
+            _ => (Rsv::NONE, payload.bytes.clone()),
         }
     }
 
@@ -220,11 +261,22 @@ impl Client {
     /// Appends one frame. Masking keys come from the seed, so that even what garbage amounts to
     /// is the same in every run.
     pub fn frame(&mut self, fin: bool, opcode: Opcode, payload: &[u8], random: &mut Random) {
+        self.frame_with(fin, Rsv::NONE, opcode, payload, random);
+    }
+
+    fn frame_with(
+        &mut self,
+        fin: bool,
+        rsv: Rsv,
+        opcode: Opcode,
+        payload: &[u8],
+        random: &mut Random,
+    ) {
         let [a, b, c, d, ..] = random.next().to_le_bytes();
         let key = MaskingKey([a, b, c, d]);
         let header = FrameHeader {
             fin,
-            rsv: Rsv::NONE,
+            rsv,
             opcode,
             masking_key: Some(key),
             payload_len: payload.len() as u64,
@@ -240,7 +292,7 @@ impl Client {
     /// Breaks the protocol in one of many ways.
     pub fn misbehave(&mut self, message_max: u64, random: &mut Random) {
         self.honest = false;
-        let raw: Vec<u8> = match random.below(11) {
+        let raw: Vec<u8> = match random.below(13) {
             0 => {
                 let len = random.between(1, 300);
                 random.bytes(len)
@@ -259,6 +311,14 @@ impl Client {
             7 => b"\x80\x80\0\0\0\0".to_vec(),
             8 => b"\x81\x82\0\0\0\0\xC3\x28".to_vec(),
             9 => b"\x88\x82\0\0\0\0\x03\xED".to_vec(),
+            // Corrupt, if they were allowed to be compressed; and a bomb, of one byte a thousand.
+            10 => b"\xC1\x83\0\0\0\0\xFF\xFF\xFF".to_vec(),
+            11 => {
+                self.endpoint.deflate_min_bytes = 0;
+                let bomb = Payload::text(&"a".repeat(message_max as usize + 1));
+                let (rsv, bytes) = self.encoded(&bomb);
+                return self.frame_with(true, rsv, Opcode::Text, &bytes, random);
+            }
             // More fragments than a message may have, all of them empty.
             _ => {
                 let mut raw = b"\x01\x80\0\0\0\0".to_vec();

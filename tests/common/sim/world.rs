@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use switchboard::Limits;
+use switchboard::config::Deflate;
 use switchboard::engine::{Cause, Handler};
 use switchboard::protocol::Deadline;
 use switchboard::wire::CloseCode;
@@ -37,6 +38,8 @@ pub struct World<H> {
     short_writes: usize,
     message_max: usize,
     /// What user 0, 1 ... asks for.
+    /// How many clients of a hundred offer to compress.
+    pub offering: usize,
     pub targets: [&'static str; USERS],
     /// How a message is made, from its serial number, the client's place and the length at most.
     pub compose: Compose,
@@ -58,6 +61,7 @@ impl<H: Handler + Ledger> World<H> {
         world.pace = Pace { chunk, clock };
         world.buffer_max = buffer_max;
         world.short_writes = short_writes;
+        world.offering = world.random.pick(&[0, 50, 100]);
         world.message_max = if chunk < 64 { 300 } else { limits.message_max_bytes as usize };
         world
     }
@@ -72,6 +76,7 @@ impl<H: Handler + Ledger> World<H> {
             buffer_max: 1 << 20,
             short_writes: 0,
             message_max: limits.message_max_bytes as usize,
+            offering: 0,
             targets: ["/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7"],
             compose: super::handlers::compose,
             serial: 0,
@@ -91,7 +96,11 @@ impl<H: Handler + Ledger> World<H> {
     /// Lets a client in whose request is on its way; its place.
     pub fn connect(&mut self, user: usize) -> usize {
         let link = self.link();
-        self.clients.push(Client::new(link, self.targets[user], &mut self.random));
+        let mut client = Client::new(link, self.targets[user], &mut self.random);
+        if self.random.percent(self.offering) {
+            client.offer_deflate(&mut self.random);
+        }
+        self.clients.push(client);
         self.clients.len() - 1
     }
 
@@ -450,6 +459,9 @@ fn limits(random: &mut Random, chunk: usize) -> Limits {
     limits.read_buffer_bytes = if chunk == 1 { 1 } else { random.pick(&[3, 100, 4_096, 65_536]) };
     limits.read_budget_bytes = random.pick(&[1, 200, 10_000]);
     limits.send_budget_max = random.pick(&[1, 5, 16_384]);
+    limits.deflate_mode = random.pick(&[Deflate::On, Deflate::Takeover]).as_number();
+    limits.deflate_min_bytes = random.pick(&[0, 20, 256]);
+    limits.deflate_takeover_max = random.pick(&[1, 100]);
     limits
 }
 

@@ -1,0 +1,196 @@
+//! A reference decoder for DEFLATE (RFC 1951), as plainly as it can be written: bit by bit, with no
+//! table but those of the RFC. It also says how far back the data refers, which tells how large a
+//! window the receiver must have.
+
+/// What came out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inflated {
+    pub bytes: Vec<u8>,
+    /// The largest distance that was used.
+    pub distance_max: usize,
+}
+
+/// Decompresses blocks until the input ends with a whole one, at a whole byte. `history` is what
+/// may be referred to besides.
+pub fn inflate(history: &[u8], compressed: &[u8]) -> Option<Inflated> {
+    let mut bits = Bits { bytes: compressed, place: 0 };
+    let mut out = history.to_vec();
+    let mut distance_max = 0;
+    while bits.place.next_multiple_of(8) < compressed.len() * 8 {
+        bits.take(1)?; // BFINAL: another stream may follow
+        match bits.take(2)? {
+            0 => stored(&mut bits, &mut out)?,
+            1 => {
+                let mut lengths = [8; 288];
+                lengths[144..256].fill(9);
+                lengths[256..280].fill(7);
+                block(&mut bits, &mut out, &mut distance_max, &lengths, &[5; 30])?;
+            }
+            2 => {
+                let (literals, distances) = dynamic(&mut bits)?;
+                block(&mut bits, &mut out, &mut distance_max, &literals, &distances)?;
+            }
+            _ => return None,
+        }
+    }
+    Some(Inflated { bytes: out.split_off(history.len()), distance_max })
+}
+
+fn stored(bits: &mut Bits<'_>, out: &mut Vec<u8>) -> Option<()> {
+    bits.place = bits.place.next_multiple_of(8);
+    let (len, complement) = (bits.take(16)?, bits.take(16)?);
+    if len != complement ^ 0xFFFF {
+        return None;
+    }
+    for _ in 0..len {
+        out.push(bits.take(8)? as u8);
+    }
+    Some(())
+}
+
+fn block(
+    bits: &mut Bits<'_>,
+    out: &mut Vec<u8>,
+    distance_max: &mut usize,
+    literals: &[u8],
+    distances: &[u8],
+) -> Option<()> {
+    loop {
+        let symbol = bits.symbol(literals)?;
+        match symbol {
+            0..=255 => out.push(symbol as u8),
+            256 => return Some(()),
+            _ => {
+                let (base, extra) = *LENGTHS.get(symbol - 257)?;
+                let len = base + bits.take(extra)?;
+                let (base, extra) = *DISTANCES.get(bits.symbol(distances)?)?;
+                let distance = base + bits.take(extra)?;
+                *distance_max = distance.max(*distance_max);
+                let from = out.len().checked_sub(distance)?;
+                (from..from + len).for_each(|place| out.push(out[place]));
+            }
+        }
+    }
+}
+
+/// The code lengths of a block with codes of its own (RFC 1951 §3.2.7).
+fn dynamic(bits: &mut Bits<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (literals, distances, codes) = (bits.take(5)? + 257, bits.take(5)? + 1, bits.take(4)? + 4);
+    let mut code_lengths = [0; 19];
+    for place in &ORDER[..codes] {
+        code_lengths[*place] = bits.take(3)? as u8;
+    }
+    let mut lengths = Vec::new();
+    while lengths.len() < literals + distances {
+        let (value, times) = match bits.symbol(&code_lengths)? {
+            16 => (*lengths.last()?, 3 + bits.take(2)?),
+            17 => (0, 3 + bits.take(3)?),
+            18 => (0, 11 + bits.take(7)?),
+            len => (len as u8, 1),
+        };
+        lengths.extend(std::iter::repeat_n(value, times));
+    }
+    let distances = lengths.split_off(literals);
+    Some((lengths, distances))
+}
+
+struct Bits<'b> {
+    bytes: &'b [u8],
+    place: usize,
+}
+
+impl Bits<'_> {
+    fn take(&mut self, count: usize) -> Option<usize> {
+        let mut value = 0;
+        for bit in 0..count {
+            let byte = *self.bytes.get(self.place / 8)?;
+            value |= usize::from(byte >> (self.place % 8) & 1) << bit;
+            self.place += 1;
+        }
+        Some(value)
+    }
+
+    /// The next symbol of a canonical Huffman code (RFC 1951 §3.2.2), most significant bit first.
+    fn symbol(&mut self, lengths: &[u8]) -> Option<usize> {
+        let (mut code, mut first) = (0, 0);
+        for len in 1..=15 {
+            code = code << 1 | self.take(1)?;
+            let mut of_len = (0..lengths.len()).filter(|symbol| lengths[*symbol] == len);
+            let count = of_len.clone().count();
+            if code < first + count {
+                return of_len.nth(code - first);
+            }
+            first = (first + count) << 1;
+        }
+        None
+    }
+}
+
+const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+
+/// RFC 1951 §3.2.5: the base of each length and its extra bits, from symbol 257 on.
+const LENGTHS: [(usize, usize); 29] = [
+    (3, 0),
+    (4, 0),
+    (5, 0),
+    (6, 0),
+    (7, 0),
+    (8, 0),
+    (9, 0),
+    (10, 0),
+    (11, 1),
+    (13, 1),
+    (15, 1),
+    (17, 1),
+    (19, 2),
+    (23, 2),
+    (27, 2),
+    (31, 2),
+    (35, 3),
+    (43, 3),
+    (51, 3),
+    (59, 3),
+    (67, 4),
+    (83, 4),
+    (99, 4),
+    (115, 4),
+    (131, 5),
+    (163, 5),
+    (195, 5),
+    (227, 5),
+    (258, 0),
+];
+
+/// RFC 1951 §3.2.5: the same of distances.
+const DISTANCES: [(usize, usize); 30] = [
+    (1, 0),
+    (2, 0),
+    (3, 0),
+    (4, 0),
+    (5, 1),
+    (7, 1),
+    (9, 2),
+    (13, 2),
+    (17, 3),
+    (25, 3),
+    (33, 4),
+    (49, 4),
+    (65, 5),
+    (97, 5),
+    (129, 6),
+    (193, 6),
+    (257, 7),
+    (385, 7),
+    (513, 8),
+    (769, 8),
+    (1025, 9),
+    (1537, 9),
+    (2049, 10),
+    (3073, 10),
+    (4097, 11),
+    (6145, 11),
+    (8193, 12),
+    (12289, 12),
+    (16385, 13),
+    (24577, 13),
+];

@@ -150,7 +150,7 @@ fn check_accepted_by_client(request: &RequestHead<'_, '_>, chosen: Option<&str>,
     let mut written = Vec::new();
     client.write(&mut written);
     if written.windows(key.len()).any(|window| window == key) {
-        let value = ServerAnswer { protocol: chosen };
+        let value = ServerAnswer { protocol: chosen, deflate: None };
         let complete = Ok(Parsed::Complete { value, len: answer.len() });
         assert_eq!(client.check_response(answer), complete);
     }

@@ -22,11 +22,17 @@ pub mod extension_header;
 pub mod frame_header;
 pub mod frame_stream;
 pub mod handshake;
+pub mod inflate;
 pub mod seeds;
 
 /// The reference decoder, which the tests of the library have too.
 #[path = "../../tests/common/naive.rs"]
 pub mod naive;
+
+/// The reference decoder of DEFLATE, which the tests of the library have too.
+#[path = "../../tests/common/inflate.rs"]
+#[allow(missing_docs, reason = "shared with the tests, which have no public items")]
+pub mod plain_inflate;
 
 /// A connection whose events and answers are written down.
 #[path = "../../tests/common/subject.rs"]
@@ -49,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "handshake", check: handshake::check },
     Target { name: "close_payload", check: close_payload::check },
     Target { name: "extension_header", check: extension_header::check },
+    Target { name: "inflate", check: inflate::check },
     Target { name: "envelope", check: envelope::check },
     Target { name: "engine_operations", check: engine_operations::check },
     Target { name: "differential", check: differential::check },

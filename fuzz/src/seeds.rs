@@ -7,6 +7,7 @@
 //! A name says what the input shows, and has a hyphen in it; what a fuzzer finds is named by its
 //! hash and stays out of the repository until somebody gives it a name here.
 
+mod deflate;
 mod engine;
 mod frames;
 mod text;
@@ -33,7 +34,7 @@ impl Seed {
 
 /// All of them.
 pub fn all() -> Vec<Seed> {
-    [frames::seeds(), text::seeds(), engine::seeds()].concat()
+    [frames::seeds(), deflate::seeds(), text::seeds(), engine::seeds()].concat()
 }
 
 /// Seeds of one target, from a table of names and inputs.

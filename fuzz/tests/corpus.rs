@@ -73,6 +73,7 @@ targets! {
     handshake
     close_payload
     extension_header
+    inflate
     envelope
     engine_operations
     differential

@@ -17,7 +17,7 @@ pub fn inflate(history: &[u8], compressed: &[u8]) -> Option<Inflated> {
     let mut out = history.to_vec();
     let mut distance_max = 0;
     while bits.place.next_multiple_of(8) < compressed.len() * 8 {
-        bits.take(1)?; // BFINAL: another stream may follow
+        let is_final = bits.take(1)? == 1;
         match bits.take(2)? {
             0 => stored(&mut bits, &mut out)?,
             1 => {
@@ -31,6 +31,10 @@ pub fn inflate(history: &[u8], compressed: &[u8]) -> Option<Inflated> {
                 block(&mut bits, &mut out, &mut distance_max, &literals, &distances)?;
             }
             _ => return None,
+        }
+        if is_final {
+            // Another stream may follow, at a whole byte.
+            bits.place = bits.place.next_multiple_of(8);
         }
     }
     Some(Inflated { bytes: out.split_off(history.len()), distance_max })

@@ -55,6 +55,8 @@ pub(super) struct Reactor<H: Handler> {
     signals: Option<(Signals, SecondSignal)>,
     /// The one read buffer.
     buffer: Vec<u8>,
+    /// Where frames are put together for a `write`.
+    scratch: Vec<u8>,
     /// Connections to be read without waiting for an edge.
     ready: Vec<ConnId>,
     /// `accept` failed; not before this is it tried again.
@@ -90,6 +92,7 @@ impl<H: Handler> Reactor<H> {
             calls,
             signals: None,
             buffer: vec![0; limits.read_buffer_bytes as usize],
+            scratch: Vec::new(),
             ready: Vec::new(),
             accept_after: None,
             turned_away: Tally::new(),
@@ -403,7 +406,7 @@ impl<H: Handler> Reactor<H> {
         if outbox.is_empty() {
             return self.engine.wrote(id, 0, 0);
         }
-        match socket.transport.write(outbox) {
+        match socket.transport.write(outbox, &mut self.scratch) {
             (Io::Moved(written), offered) => self.engine.wrote(id, written, offered),
             (Io::Blocked, offered) => self.engine.wrote(id, 0, offered),
             (Io::Broken(error), _) => {

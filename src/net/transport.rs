@@ -59,10 +59,20 @@ impl Transport {
     }
 
     /// One `write` or `writev` of what an outbox has; also says how many bytes were offered.
-    pub fn write(&mut self, outbox: &Outbox) -> (Io, usize) {
+    ///
+    /// A few frames for many are put together in `scratch`: they are warm, since they have just
+    /// been written to somebody else, and copying them costs less than the slices of a `writev`.
+    pub fn write(&mut self, outbox: &Outbox, scratch: &mut Vec<u8>) -> (Io, usize) {
         if outbox.is_contiguous() {
             let bytes = outbox.front();
             return (self.write_bytes(bytes), bytes.len());
+        }
+        if outbox.len() <= GATHERED_MAX_BYTES {
+            let mut slices = [IoSlice::new(&[]); GATHERED_MAX_SLICES];
+            let filled = outbox.io_slices(&mut slices);
+            scratch.clear();
+            slices[..filled].iter().for_each(|slice| scratch.extend_from_slice(slice));
+            return (self.write_bytes(scratch), scratch.len());
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let filled = outbox.io_slices(&mut slices);
@@ -88,6 +98,13 @@ impl Transport {
         let _ = self.0.shutdown(Shutdown::Write);
     }
 }
+
+/// Up to this, chunks are put together rather than written as slices.
+const GATHERED_MAX_BYTES: usize = 16 * 1024;
+
+/// Shared frames have 1 KiB at least, and between them there may be others: what is more is written
+/// in the next tick.
+const GATHERED_MAX_SLICES: usize = 32;
 
 /// Slices per `writev`.
 const SLICES_MAX: usize = 64;

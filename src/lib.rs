@@ -68,6 +68,7 @@
 //! 4. [`net`]: the event loop, which is short because it knows no rule.
 //! 5. [`relay`]: what makes it a message server.
 //! 6. [`tools`]: what is run against a server: the load generator.
+//! 7. [`performance`]: where the time goes, and what was tried and dropped.
 //!
 //! # Cargo features
 //!
@@ -103,6 +104,8 @@ pub mod logger;
 #[cfg(feature = "server")]
 pub mod net;
 pub mod outbox;
+#[doc = include_str!("performance.md")]
+pub mod performance {}
 pub mod protocol;
 #[cfg(feature = "relay")]
 pub mod relay;

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   poll -> 1 accept             Engine::begin_tick, accept
-//!           2 read and deliver   Engine::receive, resume, end_of_input, reset
+//!           2 read and deliver   Engine::space, receive, resume, end_of_input, reset
 //!           3 inject             Engine::with (other threads)
 //!           4 timers             Engine::run_timers
 //!           5 before_flush       Engine::before_flush
@@ -16,8 +16,9 @@
 //!
 //! * Nothing is written while reading. A send appends to the outbox of its destination and puts
 //!   that on the dirty list once; so whatever a tick brings to a connection leaves in one write.
-//!   The one exception was measured: a connection's own replies of 16 KiB and more leave right
-//!   after its read, while the cache still has them.
+//!   The one exception was measured: what a connection is sent in answer to its own read leaves
+//!   right after that read if it is 16 KiB or more, while the cache still has it, and messages of
+//!   8 KiB and more straight from the read buffer ([`Engine::receive_and_reply`]).
 //! * Steps 1, 2 and 6 have budgets: bytes read, and messages sent for what was read, per connection
 //!   and per tick. What is left over waits for the next tick, without waiting for the network.
 //! * **A [`Context`] call only queues; no callback is ever entered from another; closing is a mark,

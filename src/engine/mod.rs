@@ -224,7 +224,7 @@ impl<H: Handler> Engine<H> {
         }
         match slot.connection.space(&self.core.endpoint) {
             Some(space) => {
-                slot.large = true;
+                slot.large = space.len() >= LARGE_MIN_BYTES;
                 Space::Message(space)
             }
             None if std::mem::take(&mut slot.large) => Space::ReadBuffer(PROBE_BYTES),
@@ -561,6 +561,10 @@ fn log_closed(id: ConnId, user: Option<&str>, peer: Peer, closed: &Closed) {
 
 /// Two slices a message, header and payload: as many messages as a read buffer has of them.
 const REPLY_SLICES_MAX: usize = 128;
+
+/// A message of which so much is still to come is worth a look whether another one begins. One of
+/// 64 KiB, cut by chance, is not: most of its kind lie whole in a read.
+const LARGE_MIN_BYTES: usize = 128 * 1024;
 
 /// What is read to see whether a large message begins.
 const PROBE_BYTES: usize = 16 * 1024;

@@ -22,6 +22,9 @@ const WINDOW_15: u8 = 7 << 4;
 /// "Hello" as RFC 7692 §7.2.3.1 compresses it.
 const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 
+/// Of zeros there are a hundred times as many as of these.
+const ZEROS: &[u8] = b"\x62\x60\x18\x05\xa3\x60\x14\x8c\x82\x51\x30\x0a\x46\x01\x00";
+
 /// A name, the setting, and two messages.
 const MESSAGES: &[(&str, u8, &[u8], &[u8])] = &[
     ("rfc-one-block", TEXT | WINDOW_15, HELLO, HELLO),
@@ -34,7 +37,7 @@ const MESSAGES: &[(&str, u8, &[u8], &[u8])] = &[
     ("rfc-empty-message", TEXT, b"\x00", b"\x00"),
     ("nothing-at-all", 0, b"", b""),
     ("limit-reached-and-passed", LIMIT_10, b"\x4a\x84\x03\x00", b"\x4a\x84\x43\x00"),
-    ("bomb-of-zeros", LIMIT_300, b"\x62\x60\x18\x05\xa3\x60\x14\x8c\x82\x51\x30\x0a\x46\x01\x00", b"\x00"),
+    ("bomb-of-zeros", LIMIT_300, ZEROS, b"\x00"),
     ("text-not-utf8", TEXT, b"\x00\x02\x00\xfd\xff\xc3\x28\x00", b"\x00"),
     ("text-cut-inside-a-code-point", TEXT, b"\x00\x02\x00\xfd\xff\xe2\x82\x00", b"\x00"),
     ("block-type-3-reserved", 0, b"\x06", b"\x00"),

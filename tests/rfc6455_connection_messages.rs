@@ -317,7 +317,7 @@ fn rfc6455_5_4_failing_and_closing_forget_an_unfinished_message() {
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn an_idle_connection_is_32_bytes() {
-    assert_eq!(size_of::<Connection>(), 32);
+    assert_eq!(size_of::<Connection>(), 24);
 }
 
 // Zero copy: a message that lies whole in one read is not moved.

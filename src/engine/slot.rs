@@ -167,6 +167,6 @@ mod tests {
     /// Whoever adds a field that most connections do not need finds a place for it in [`Cold`].
     #[test]
     fn a_connection_is_160_bytes_in_the_slab() {
-        assert_eq!(size_of::<Entry>(), 160);
+        assert_eq!(size_of::<Entry>(), 152);
     }
 }

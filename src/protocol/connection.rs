@@ -84,12 +84,9 @@ pub enum State {
 #[derive(Debug, Default)]
 pub struct Connection {
     state: State,
-    /// A header that the end of a read cut: its first `spill_len` bytes.
-    spill_len: u8,
-    spill: [u8; FrameHeader::LEN_MAX - 1],
     /// What was agreed about compression.
     terms: Terms,
-    /// What is collected of cut frames and fragmented messages; none between whole messages.
+    /// What is kept of cut frames and fragmented messages; none between whole messages.
     cut: Option<Box<Cut>>,
     /// The windows that are kept between messages, with context takeover.
     context: Option<Box<Context>>,
@@ -111,6 +108,9 @@ struct CutFrame {
 /// Invariant: between two frames there is a message in progress, or else no `Cut`.
 #[derive(Debug, Default)]
 struct Cut {
+    /// A header that the end of a read cut: its first `header_len` bytes.
+    header: [u8; FrameHeader::LEN_MAX],
+    header_len: u8,
     /// The frame whose payload the end of a read cut.
     frame: Option<CutFrame>,
     /// Frames of the message in progress, the first one included.
@@ -218,7 +218,6 @@ impl Connection {
     fn end(&mut self) {
         self.state = State::Ended;
         self.cut = None;
-        self.spill_len = 0;
         self.forget_agreement();
     }
 
@@ -243,7 +242,7 @@ impl Connection {
                 }
                 continue;
             }
-            let header = if self.spill_len == 0 {
+            let header = if !self.has_cut_header() {
                 match FrameHeader::parse(input.as_bytes())? {
                     Parsed::Complete { value, len } => {
                         input.take(len);
@@ -292,8 +291,11 @@ impl Connection {
 
     /// Keeps what the end of a read has left of a header.
     fn keep_header(&mut self, start: &[u8]) {
-        self.spill[..start.len()].copy_from_slice(start);
-        self.spill_len = start.len() as u8;
+        if !start.is_empty() {
+            let cut = self.cut.get_or_insert_default();
+            cut.header[..start.len()].copy_from_slice(start);
+            cut.header_len = start.len() as u8;
+        }
     }
 
     /// The header of which the start was kept; `None` if more is needed.
@@ -302,20 +304,18 @@ impl Connection {
         &mut self,
         input: &mut Input<'_>,
     ) -> Result<Option<FrameHeader>, ProtocolError> {
-        let mut header = [0; FrameHeader::LEN_MAX];
-        let mut len = usize::from(self.spill_len);
-        header[..len].copy_from_slice(&self.spill[..len]);
+        let Some(cut) = &mut self.cut else { return Ok(None) };
         while !input.is_empty() {
-            header[len] = input.take(1)[0];
-            len += 1;
-            if let Parsed::Complete { value, .. } = FrameHeader::parse(&header[..len])? {
-                self.spill_len = 0;
+            // As many bytes as the longest header has would have been one.
+            cut.header[usize::from(cut.header_len)] = input.take(1)[0];
+            cut.header_len += 1;
+            let bytes = &cut.header[..usize::from(cut.header_len)];
+            if let Parsed::Complete { value, .. } = FrameHeader::parse(bytes)? {
+                cut.header_len = 0;
+                self.drop_empty_cut();
                 return Ok(Some(value));
             }
         }
-        // As many bytes as the longest header has would have been one.
-        self.spill[..len].copy_from_slice(&header[..len]);
-        self.spill_len = len as u8;
         Ok(None)
     }
 
@@ -503,7 +503,12 @@ impl Connection {
         self.cut.as_ref().and_then(|cut| cut.message.as_ref())
     }
 
-    /// Called where a frame is complete.
+    #[inline]
+    fn has_cut_header(&self) -> bool {
+        self.cut.as_ref().is_some_and(|cut| cut.header_len > 0)
+    }
+
+    /// Called where a frame is complete, or its header is that was cut.
     fn drop_empty_cut(&mut self) {
         if self.cut.as_ref().is_some_and(|cut| cut.message.is_none() && cut.control.is_empty()) {
             self.cut = None;

@@ -488,6 +488,19 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_lent_bytes_were_written_from_is_a_queue_like_any_other() {
+        let mut pool = Pool::new(1 << 20);
+        let read_buffer = vec![7; 20_000];
+        let mut outbox = Outbox::new();
+        outbox.push_from(&Source::lent(&read_buffer, 100), b"h1", &[&read_buffer]);
+        outbox.advance_into(outbox.len(), &mut pool);
+        outbox.give_back(&mut pool);
+        outbox.reserve(0, &mut pool);
+        outbox.push(b"small");
+        assert!(!outbox.is_lent());
+    }
+
+    #[test]
     fn a_little_that_was_lent_and_is_not_written_holds_no_large_buffer() {
         let mut pool = Pool::new(1 << 20);
         pool.keep_buffer(Buffer::with_capacity(CHUNK_MAX_BYTES));

@@ -112,6 +112,28 @@ fn many_floods_in_one_tick_share_what_a_tick_may_do() {
 }
 
 #[test]
+fn behind_a_large_message_is_a_short_look_whether_another_begins() {
+    let mut engine = Engine::new(Limits::relay(), Shout::default());
+    engine.begin_tick(Millis(0));
+    let id = open(&mut engine);
+    assert!(matches!(engine.space(id), Space::ReadBuffer(usize::MAX)));
+
+    // 500,000 bytes, the key 0, of which the first is here; the others come by 70,000.
+    let mut begun = b"\x82\xff\0\0\0\0\0\x07\xa1\x20\0\0\0\0x".to_vec();
+    assert_eq!(engine.receive(id, &mut begun), Flow::Read);
+    while let Space::Message(space) = engine.space(id) {
+        let len = space.len().min(70_000);
+        assert_eq!(engine.filled(id, len), Flow::Read);
+    }
+    // Twice, since a read may find nothing.
+    for _ in 0..2 {
+        assert!(matches!(engine.space(id), Space::ReadBuffer(len) if len <= 16_384));
+    }
+    assert_eq!(engine.receive(id, &mut texts(0..1)), Flow::Read);
+    assert!(matches!(engine.space(id), Space::ReadBuffer(usize::MAX)));
+}
+
+#[test]
 fn a_large_message_of_a_congested_connection_is_held_like_any_other() {
     let mut limits = Limits::relay();
     limits.outbox_high_bytes = 10_000;

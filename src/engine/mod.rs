@@ -136,6 +136,8 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         let answers_ping = slot.clocks.hear(now);
         slot.counts.bytes_in += bytes.len() as u64;
+        // One look is enough, and one that found nothing at all was none.
+        slot.large = false;
         let stage = slot.stage;
         if answers_ping {
             self.core.schedule(id);
@@ -224,10 +226,10 @@ impl<H: Handler> Engine<H> {
         }
         match slot.connection.space(&self.core.endpoint) {
             Some(space) => {
-                slot.large = space.len() >= LARGE_MIN_BYTES;
+                slot.large |= space.len() >= LARGE_MIN_BYTES;
                 Space::Message(space)
             }
-            None if std::mem::take(&mut slot.large) => Space::ReadBuffer(PROBE_BYTES),
+            None if slot.large => Space::ReadBuffer(PROBE_BYTES),
             None => Space::ReadBuffer(usize::MAX),
         }
     }

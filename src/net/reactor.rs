@@ -285,6 +285,7 @@ impl<H: Handler> Reactor<H> {
                 return;
             }
             // A large message is read to where it belongs, all else into the shared buffer.
+            let before = self.engine.output(id).map_or(0, |outbox| outbox.len());
             let (buffer, direct) = match self.engine.space(id) {
                 Space::Message(space) => (space, true),
                 Space::ReadBuffer(max) => {
@@ -312,7 +313,7 @@ impl<H: Handler> Reactor<H> {
                             }
                         })
                     };
-                    self.flush_large(id);
+                    self.flush_large(id, before);
                     match flow {
                         Flow::Read if emptied => return,
                         Flow::Read => {}
@@ -338,12 +339,12 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    /// Large replies leave at once, while the cache still has them, and their buffers serve the
-    /// next connection of this tick. All else waits, so that it can leave in one write.
-    fn flush_large(&mut self, id: ConnId) {
-        if self.engine.output(id).is_some_and(|outbox| outbox.len() >= EARLY_FLUSH_BYTES)
-            && !self.engine.is_blocked(id)
-        {
+    /// What a connection was sent during its own read leaves at once if it is much: the cache still
+    /// has it, and its buffer serves the next connection of this tick. All else waits, so that it
+    /// can leave in one write; `before` of it was there already.
+    fn flush_large(&mut self, id: ConnId, before: usize) {
+        let len = self.engine.output(id).map_or(0, |outbox| outbox.len());
+        if len.saturating_sub(before) >= EARLY_FLUSH_BYTES && !self.engine.is_blocked(id) {
             self.flush_one(id);
         }
     }

@@ -189,6 +189,7 @@ impl Queue {
             return;
         }
         self.sent = 0;
+        self.is_lent = false;
         if self.chunks.capacity() > KEEP_MAX_CHUNKS {
             self.chunks.shrink_to(KEEP_MAX_CHUNKS);
         }

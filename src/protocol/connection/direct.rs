@@ -14,7 +14,8 @@ use crate::wire::ProtocolError;
 
 impl Connection {
     /// Where the payload of a large cut frame belongs, so that whoever reads the socket can put it
-    /// there at once, without the detour of an [`Input`]; then [`filled`](Connection::filled).
+    /// there at once, without the detour of an [`Input`](crate::protocol::Input); then
+    /// [`filled`](Connection::filled).
     ///
     /// `None` if the rest of the frame is not worth it, or something else comes next.
     pub fn space(&mut self, endpoint: &Endpoint) -> Option<&mut [u8]> {

@@ -194,6 +194,7 @@ impl<H: Handler> Driver<H> {
             if socket.id != id || socket.ready {
                 return;
             }
+            let before = self.engine.output(id).map_or(0, |outbox| outbox.len());
             let (buffer, direct) = match self.engine.space(id) {
                 Space::Message(space) => (space, true),
                 Space::ReadBuffer(max) => {
@@ -219,7 +220,7 @@ impl<H: Handler> Driver<H> {
                             }
                         })
                     };
-                    self.flush_large(id);
+                    self.flush_large(id, before);
                     match flow {
                         Flow::Read if emptied => return,
                         Flow::Read => {}
@@ -240,10 +241,9 @@ impl<H: Handler> Driver<H> {
         }
     }
 
-    fn flush_large(&mut self, id: ConnId) {
-        if self.engine.output(id).is_some_and(|outbox| outbox.len() >= EARLY_FLUSH_BYTES)
-            && !self.engine.is_blocked(id)
-        {
+    fn flush_large(&mut self, id: ConnId, before: usize) {
+        let len = self.engine.output(id).map_or(0, |outbox| outbox.len());
+        if len.saturating_sub(before) >= EARLY_FLUSH_BYTES && !self.engine.is_blocked(id) {
             self.flush_one(id);
         }
     }

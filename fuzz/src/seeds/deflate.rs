@@ -32,6 +32,7 @@ const MESSAGES: &[(&str, u8, &[u8], &[u8])] = &[
     ("rfc-window-that-was-not-kept", TEXT, HELLO, b"\xf2\x00\x11\x00\x00"),
     ("rfc-block-without-compression", TEXT, b"\x00\x05\x00\xfa\xffHello\x00", b"\x00"),
     ("rfc-block-with-bfinal", TEXT, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", HELLO),
+    ("bfinal-and-nothing-behind-it", 0, b"\x03\x00", b"\x00\x00"),
     ("rfc-bfinal-and-a-kept-window", KEEPS, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", HELLO),
     ("rfc-two-blocks", TEXT, b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", b""),
     ("rfc-empty-message", TEXT, b"\x00", b"\x00"),

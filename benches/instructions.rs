@@ -58,8 +58,8 @@ const PATHS: &[Path] = &[
         fanout(count, 1 << 10);
     }),
     Path("open_close", "a connection, from accept to the end of the closing handshake", open_close),
-    Path("route_10", "a name looked up among 10", |count| route(count, 10)),
-    Path("route_100k", "a name looked up among 100,000", |count| route(count, 100_000)),
+    // Not among ten: the tables are seeded at random, and only many names even that out.
+    Path("route_10k", "a name looked up among 10,000", |count| route(count, 10_000)),
     Path("room_100", "a message to a room of 101", |count| many(count, 100, 1)),
     Path("group_100", "a message to a group of 101", |count| many(count, 100, 2)),
     Path("groups_10k", "the same, and 10,000 other groups", |count| many(count, 100, 10_000)),

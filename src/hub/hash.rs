@@ -1,8 +1,8 @@
 //! Hashing names: what the tables of the hub use in the place of the standard library's SipHash.
 //!
-//! A message is routed by one look-up. SipHash took 167 instructions for the name "alice" alone; the
-//! whole look-up takes 126 now (`benches/instructions.sh route_10k`). Peers choose the names, so
-//! they must not be able to choose names that meet: foldhash is keyed by a random seed for each
+//! A message is routed by one look-up. SipHash took 167 instructions for the name "alice" alone;
+//! the whole look-up takes 126 now (`benches/instructions.sh route_10k`). Peers choose the names,
+//! so they must not be able to choose names that meet: foldhash is keyed by a random seed for each
 //! table, and neither a hash nor the order of a table ever leaves the process. It makes no
 //! cryptographic promise; a table of names is bounded by the number of connections.
 //!

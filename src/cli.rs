@@ -4,6 +4,7 @@
 //! switchboard [serve] [SETTINGS] [LIMITS]
 //! switchboard echo    [SETTINGS] [LIMITS]
 //! switchboard bench   [OPTIONS] URL
+//! switchboard check-config [SETTINGS] [LIMITS]
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -34,7 +35,9 @@ mod command;
 mod environment;
 mod file;
 mod listen;
+mod load;
 mod plan;
+mod print;
 mod setting;
 mod text_file;
 mod value;
@@ -72,7 +75,7 @@ pub enum Mode {
     Serve,
 }
 
-/// Why nothing is started: help that was asked for, or a mistake.
+/// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// The exit code: 0, or 2 for what is wrong in arguments and environment.
@@ -105,12 +108,22 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
         Some(("bench", matches)) => {
             return Ok(Task::Bench(Box::new(bench::settings(matches)?)));
         }
+        Some((command::CHECK, matches)) => {
+            let (plan, problems) = plan::read(Mode::Serve, matches, around);
+            return Err(load::check(&plan, problems, around.read));
+        }
         Some(("echo", matches)) => (Mode::Echo, matches),
         Some((_, matches)) => (Mode::Serve, matches),
         None => (Mode::Serve, &root),
     };
     let (plan, problems) = plan::read(mode, matches, around);
-    if problems.is_empty() { Ok(Task::Serve(Box::new(plan))) } else { Err(usage_errors(&problems)) }
+    if !problems.is_empty() {
+        return Err(usage_errors(&problems));
+    }
+    if matches.get_flag(command::PRINT) {
+        return Err(Exit { code: 0, text: print::toml(&plan), stream: Stream::Stdout });
+    }
+    Ok(Task::Serve(Box::new(plan)))
 }
 
 /// What is printed on stdout once the server listens: where, and what to open.

@@ -10,7 +10,7 @@
 //!
 //! This module does not know what the words mean.
 
-/// The word of the list that is fewest steps away, if those are no more than a third of its letters.
+/// The word of the list that is fewest steps away, if those are at most a third of its letters.
 pub(super) fn nearest(
     word: &str,
     words: impl IntoIterator<Item = &'static str>,

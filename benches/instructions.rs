@@ -15,14 +15,14 @@ use std::io::IoSlice;
 use std::net::SocketAddr;
 
 use switchboard::echo::Echo;
-use switchboard::engine::{Engine, Flow, Handler};
+use switchboard::engine::{Door, Engine, Flow, Handler};
 use switchboard::hub::Slots;
 use switchboard::hub::routes::{Routes, Standing};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, Step};
 use switchboard::relay::envelope::{Envelope, EnvelopeLimits};
 use switchboard::relay::{Relay, RelayConfig};
-use switchboard::timer::Millis;
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::utf8::validate;
 use switchboard::wire::{CloseCode, FrameHeader, MaskingKey};
 use switchboard::{ConnId, Limits};
@@ -256,7 +256,7 @@ impl<H: Handler> Server<H> {
 
     fn open(&mut self, target: &str) -> ConnId {
         let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
-        let id = self.engine.accept(peer).expect("room for two");
+        let id = self.engine.accept(peer, Door::Public).expect("room for two");
         let mut request = format!(
             "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -288,7 +288,7 @@ impl<H: Handler> Server<H> {
             self.engine.wrote(id, len, len);
         }
         self.engine.reap(&mut Vec::new());
-        self.engine.begin_tick(Millis(self.now / 16));
+        self.engine.begin_tick(Millis(self.now / 16), UnixMillis(0));
     }
 }
 

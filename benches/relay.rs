@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use switchboard::config::Limits;
-use switchboard::engine::Engine;
+use switchboard::engine::{Door, Engine};
 use switchboard::hub::groups::Groups;
 use switchboard::hub::routes::{Routes, Standing};
 use switchboard::hub::{ConnId, Slots};
@@ -19,7 +19,7 @@ use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Message};
 use switchboard::relay::envelope::{Envelope, EnvelopeLimits};
 use switchboard::relay::{Relay, RelayConfig};
-use switchboard::timer::Millis;
+use switchboard::timer::{Millis, UnixMillis};
 
 /// A direct message whose content is `len` bytes of text.
 fn direct(len: usize) -> String {
@@ -132,7 +132,10 @@ impl Server {
     }
 
     fn open(&mut self, target: &str) -> ConnId {
-        let id = self.engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000))).expect("room");
+        let id = self
+            .engine
+            .accept(SocketAddr::from(([127, 0, 0, 1], 50_000)), Door::Public)
+            .expect("room");
         let request = format!(
             "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -144,7 +147,7 @@ impl Server {
 
     /// One tick, and a network that takes everything at once.
     fn receive(&mut self, id: ConnId, bytes: &mut [u8]) {
-        self.engine.begin_tick(Millis(0));
+        self.engine.begin_tick(Millis(0), UnixMillis(0));
         let _ = self.engine.receive(id, bytes);
         while let Some(id) = self.engine.next_dirty() {
             let written = self.engine.output(id).map_or(0, Outbox::len);

@@ -116,7 +116,7 @@ pub mod wire;
 
 pub use config::Limits;
 #[cfg(feature = "server")]
-pub use engine::{Closed, Context, Delivery, Handler, Request, Verdict};
+pub use engine::{Closed, Context, Delivery, Door, Handler, Remote, Request, Verdict};
 #[cfg(feature = "server")]
 pub use hub::ConnId;
 #[cfg(feature = "server")]

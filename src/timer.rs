@@ -31,6 +31,30 @@ impl Millis {
     }
 }
 
+/// A moment by the calendar, in milliseconds since 1970-01-01 00:00 UTC without leap seconds.
+///
+/// Somebody may set the clock, so of two moments the later one may be the smaller: good for what is
+/// dated from outside, such as the end of a token, and never for how long something takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMillis(pub u64);
+
+impl UnixMillis {
+    /// The moment `ms` milliseconds after this one.
+    pub const fn after(self, ms: u64) -> UnixMillis {
+        UnixMillis(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds since `earlier`; 0 if that is in the future.
+    pub const fn since(self, earlier: UnixMillis) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Whole seconds, as the dates in a JSON Web Token have them.
+    pub const fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
 /// A moment as the wheel counts it, in steps of [`GRAIN_MS`] since the engine was started: half the
 /// size of [`Millis`], for the moments that each connection keeps.
 ///

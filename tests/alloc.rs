@@ -11,9 +11,9 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use switchboard::echo::Echo;
-use switchboard::engine::{Action, Context, Engine, Flow, Handler};
+use switchboard::engine::{Action, Context, Door, Engine, Flow, Handler};
 use switchboard::relay::{Relay, RelayConfig};
-use switchboard::timer::Millis;
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
 use switchboard::{ConnId, Limits, Message, MessageKind};
 
@@ -80,7 +80,7 @@ impl<H: Handler> Server<H> {
     }
 
     fn receive(&mut self, id: ConnId, bytes: &[u8]) {
-        self.engine.begin_tick(self.now);
+        self.engine.begin_tick(self.now, UnixMillis(0));
         self.buffer[..bytes.len()].copy_from_slice(bytes);
         assert_eq!(self.engine.receive(id, &mut self.buffer[..bytes.len()]), Flow::Read);
         self.tick();
@@ -90,7 +90,7 @@ impl<H: Handler> Server<H> {
     fn pass(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now = self.now.after(1_000);
-            self.engine.begin_tick(self.now);
+            self.engine.begin_tick(self.now, UnixMillis(0));
             self.tick();
         }
     }
@@ -101,7 +101,7 @@ impl<H: Handler> Server<H> {
              Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
-        let id = self.engine.accept(SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
+        let id = self.engine.accept(SocketAddr::from(([127, 0, 0, 1], 9)), Door::Public).unwrap();
         self.receive(id, request.as_bytes());
         id
     }

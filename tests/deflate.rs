@@ -5,10 +5,10 @@
 use std::net::SocketAddr;
 
 use switchboard::config::Deflate;
-use switchboard::engine::{Action, Context, Engine, Flow, Handler};
+use switchboard::engine::{Action, Context, Door, Engine, Flow, Handler};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, MessageKind, Step};
-use switchboard::timer::Millis;
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::deflate::ClientWindow;
 use switchboard::wire::{
     ClientHandshake, DeflateAgreement, DeflateOffer, FrameHeader, Parsed, Rsv, WindowBits,
@@ -51,7 +51,7 @@ struct Client {
 impl Client {
     /// Opens a connection with this offer.
     fn open(engine: &mut Engine<Board>, offer: Option<DeflateOffer>) -> Client {
-        let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000))).unwrap();
+        let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000)), Door::Public).unwrap();
         let mut handshake = ClientHandshake::new("localhost", "/", [7; 16], &[]).unwrap();
         if let Some(offer) = offer {
             handshake = handshake.with_deflate(offer);
@@ -105,7 +105,7 @@ fn engine(mode: Deflate) -> Engine<Board> {
     let mut limits = Limits::relay();
     limits.deflate_mode = mode.as_number();
     let mut engine = Engine::new(limits, Board::default());
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
     engine
 }
 
@@ -127,7 +127,7 @@ fn tick(engine: &mut Engine<Board>) {
     while engine.next_dirty().is_some() {}
     let mut actions: Vec<Action> = Vec::new();
     engine.reap(&mut actions);
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
 }
 
 fn offer() -> Option<DeflateOffer> {
@@ -172,7 +172,7 @@ fn no_more_connections_than_allowed_keep_windows_and_the_others_do_without() {
     limits.deflate_mode = Deflate::Takeover.as_number();
     limits.deflate_takeover_max = 2;
     let mut engine = Engine::new(limits, Board::default());
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
     let keeps = |client: &Client| !client.agreed.unwrap().server_no_context_takeover;
     let mut clients: Vec<Client> = (0..4).map(|_| Client::open(&mut engine, offer())).collect();
     assert_eq!(clients.iter().map(keeps).collect::<Vec<_>>(), [true, true, false, false]);

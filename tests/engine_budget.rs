@@ -5,10 +5,10 @@
 
 use std::net::SocketAddr;
 
-use switchboard::engine::{Action, Context, Engine, Flow, Handler, Space};
+use switchboard::engine::{Action, Context, Door, Engine, Flow, Handler, Space};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint};
-use switchboard::timer::Millis;
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::{ConnId, Limits, Message};
 
 /// Sends everything to everybody, and remembers who said what.
@@ -34,7 +34,7 @@ impl Handler for Shout {
 }
 
 fn open(engine: &mut Engine<Shout>) -> ConnId {
-    let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000))).unwrap();
+    let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000)), Door::Public).unwrap();
     let mut request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Version: 13\r\n\r\n"
@@ -52,7 +52,7 @@ fn flush(engine: &mut Engine<Shout>) {
     }
     let mut actions: Vec<Action> = Vec::new();
     engine.reap(&mut actions);
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
 }
 
 fn texts(range: std::ops::Range<usize>) -> Vec<u8> {
@@ -71,7 +71,7 @@ fn a_flood_to_many_is_worked_off_in_turns_and_in_order() {
     let mut limits = Limits::relay();
     limits.send_budget_max = 1_000;
     let mut engine = Engine::new(limits, Shout::default());
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
     let members: Vec<ConnId> = (0..100).map(|_| open(&mut engine)).collect();
     let (flooder, other) = (members[0], members[1]);
 
@@ -102,7 +102,7 @@ fn many_floods_in_one_tick_share_what_a_tick_may_do() {
     let mut limits = Limits::relay();
     limits.send_budget_max = 1_000;
     let mut engine = Engine::new(limits, Shout::default());
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
     let members: Vec<ConnId> = (0..100).map(|_| open(&mut engine)).collect();
     for &flooder in &members {
         let _ = engine.receive(flooder, &mut texts(0..50));
@@ -114,7 +114,7 @@ fn many_floods_in_one_tick_share_what_a_tick_may_do() {
 #[test]
 fn behind_a_large_message_is_a_short_look_whether_another_begins() {
     let mut engine = Engine::new(Limits::relay(), Shout::default());
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
     let id = open(&mut engine);
     assert!(matches!(engine.space(id), Space::ReadBuffer(usize::MAX)));
 
@@ -139,7 +139,7 @@ fn a_large_message_of_a_congested_connection_is_held_like_any_other() {
     limits.outbox_high_bytes = 10_000;
     limits.outbox_low_bytes = 1_000;
     let mut engine = Engine::new(limits, Shout::default());
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
     let (slow, other) = (open(&mut engine), open(&mut engine));
 
     // A text of 100,000 bytes, the key 0, of which the first byte is here.

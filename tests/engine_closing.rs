@@ -3,8 +3,8 @@
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
-use switchboard::engine::{Action, Engine, Flow};
-use switchboard::timer::{GRAIN_MS, Millis};
+use switchboard::engine::{Action, Door, Engine, Flow, Remote};
+use switchboard::timer::{GRAIN_MS, Millis, UnixMillis};
 use switchboard::{ConnId, Context, Handler, Limits, Message};
 
 /// Closes as soon as somebody speaks.
@@ -18,7 +18,7 @@ impl Handler for Closer {
 
 /// A connection that the server has begun to close in this tick.
 fn closing(engine: &mut Engine<Closer>) -> ConnId {
-    let id = engine.accept("127.0.0.1:9".parse().unwrap()).unwrap();
+    let id = engine.accept(Remote::Unix, Door::Public).unwrap();
     let mut request =
         *b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -43,7 +43,7 @@ fn end_tick(engine: &mut Engine<Closer>) -> Vec<Action> {
 fn flood_of_pings_while_closing_stops_at_high_water() {
     let limits = Limits::echo();
     let mut engine = Engine::new(limits, Closer);
-    engine.begin_tick(Millis(1));
+    engine.begin_tick(Millis(1), UnixMillis(0));
     let id = closing(&mut engine);
 
     let pings = [&b"\x89\xfd\0\0\0\0"[..], &[b'p'; 125]].concat().repeat(100);
@@ -56,7 +56,7 @@ fn flood_of_pings_while_closing_stops_at_high_water() {
     let (mut taken, mut resumed, mut now) = (0, Vec::new(), 1);
     while engine.has_work() {
         now += 1;
-        engine.begin_tick(Millis(now));
+        engine.begin_tick(Millis(now), UnixMillis(0));
         engine.take_resumed(&mut resumed);
         for id in resumed.drain(..) {
             assert_eq!(engine.resume(id), Flow::Read);
@@ -78,17 +78,17 @@ fn a_late_answer_to_our_close_does_not_restart_its_deadline() {
     let limits = Limits::echo();
     let timeout = limits.close_timeout_ms;
     let mut engine = Engine::new(limits, Closer);
-    engine.begin_tick(Millis(1_000));
+    engine.begin_tick(Millis(1_000), UnixMillis(0));
     let id = closing(&mut engine);
     assert_eq!(end_tick(&mut engine), []);
 
-    engine.begin_tick(Millis(1_000 + timeout - 500));
+    engine.begin_tick(Millis(1_000 + timeout - 500), UnixMillis(0));
     let mut close = *b"\x88\x82\0\0\0\0\x03\xe8";
     assert_eq!(engine.receive(id, &mut close), Flow::Read);
     assert_eq!(end_tick(&mut engine), [Action::Shutdown(id)]);
 
-    engine.begin_tick(Millis(1_000 + timeout - 1));
+    engine.begin_tick(Millis(1_000 + timeout - 1), UnixMillis(0));
     assert_eq!(end_tick(&mut engine), [], "not before its time");
-    engine.begin_tick(Millis(1_000 + timeout + GRAIN_MS));
+    engine.begin_tick(Millis(1_000 + timeout + GRAIN_MS), UnixMillis(0));
     assert_eq!(end_tick(&mut engine), [Action::Release(id)]);
 }

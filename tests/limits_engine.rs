@@ -6,8 +6,8 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 
-use switchboard::engine::{Action, Context, Delivery, Engine, Flow, Handler, Space};
-use switchboard::timer::Millis;
+use switchboard::engine::{Action, Context, Delivery, Door, Engine, Flow, Handler, Space};
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::CloseCode;
 use switchboard::{ConnId, Limits, Message};
 
@@ -35,8 +35,8 @@ impl One {
     /// Accepted at [`START`].
     fn accepted(limits: Limits) -> One {
         let mut engine = Engine::new(limits, Quiet::default());
-        engine.begin_tick(START);
-        let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000))).unwrap();
+        engine.begin_tick(START, UnixMillis(0));
+        let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000)), Door::Public).unwrap();
         One { engine, id }
     }
 
@@ -79,7 +79,7 @@ impl One {
 
     /// The tick at `now`: what is sent in it.
     fn at(&mut self, now: Millis) -> Vec<u8> {
-        self.engine.begin_tick(now);
+        self.engine.begin_tick(now, UnixMillis(0));
         self.engine.run_timers();
         self.taken()
     }

@@ -1,14 +1,13 @@
 //! What a callback may do: the view of the engine that a [`Handler`](super::Handler) is given.
 
-use std::net::SocketAddr;
-
 use super::core::Core;
 use super::handler::{Cause, Delivery};
+use super::remote::{Door, Remote};
 use super::slot::Stage;
 use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
-use crate::timer::{Millis, Tick};
+use crate::timer::{Millis, Tick, UnixMillis};
 use crate::wire::{CloseCode, Opcode};
 
 /// What a callback may do. Every call only queues; nothing is written, and no other callback is
@@ -24,6 +23,12 @@ impl Context<'_> {
         self.core.now
     }
 
+    /// The time of this tick by the calendar. It may jump, also back, when somebody sets the clock:
+    /// for what is dated, not for what is waited for.
+    pub fn wall(&self) -> UnixMillis {
+        self.core.wall
+    }
+
     /// How many TCP connections there are, opening and closing ones included.
     pub fn connections(&self) -> usize {
         self.core.slots.len()
@@ -35,8 +40,13 @@ impl Context<'_> {
     }
 
     /// Where the connection comes from; `None` if it is gone.
-    pub fn peer(&self, id: ConnId) -> Option<SocketAddr> {
-        self.core.slots.get(id).map(|slot| slot.peer.addr())
+    pub fn peer(&self, id: ConnId) -> Option<Remote> {
+        self.core.slots.get(id).map(|slot| slot.peer.remote())
+    }
+
+    /// By which kind of listener the connection came in; `None` if it is gone.
+    pub fn door(&self, id: ConnId) -> Option<Door> {
+        self.core.slots.get(id).map(|slot| slot.door)
     }
 
     /// Sends a message.

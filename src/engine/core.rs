@@ -3,23 +3,20 @@
 //! Everything here only changes state and queues. The [`Context`](super::Context) of a callback is
 //! a view of it; the phases that call back are in the parent module.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 
-use log::{debug, info, warn};
+use log::warn;
 
 use super::handler::{Cause, Counts, Delivery};
 use super::peer::Peer;
+use super::remote::{Door, Remote};
 use super::slot::{Slot, Stage};
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
-use crate::outbox::{Buffer, Frame, Outbox, Source};
-use crate::protocol::{
-    Clocks, Connection, Deadline, Deadlines, Endpoint, Message, MessageKind, NEVER,
-};
-use crate::timer::{Millis, Tick, Wheel};
-use crate::wire::{Body, CloseCode, HandshakeError, Response};
+use crate::outbox::{Frame, Outbox, Source};
+use crate::protocol::{Clocks, Connection, Deadlines, Endpoint, Message, MessageKind, NEVER};
+use crate::timer::{Millis, Tick, UnixMillis, Wheel};
+use crate::wire::CloseCode;
 
 /// What the event loop must do to a socket at the end of the tick.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +30,13 @@ pub enum Action {
 #[derive(Debug)]
 pub(super) struct Core {
     pub limits: Limits,
-    deadlines: Deadlines,
+    pub deadlines: Deadlines,
     pub endpoint: Endpoint,
     pub slots: Slots<Slot>,
     pub now: Millis,
-    /// The same, as [`Clocks`] keep it: rounded up.
+    /// The time by the calendar, which may jump.
+    pub wall: UnixMillis,
+    /// `now`, as [`Clocks`] keep it: rounded up.
     pub tick: Tick,
     /// The latest tick that has come: rounded down.
     pub reached: Tick,
@@ -104,6 +103,7 @@ impl Core {
             endpoint,
             slots: Slots::new(),
             now: Millis(0),
+            wall: UnixMillis(0),
             tick: Tick::of(Millis(0)),
             reached: Tick::reached(Millis(0)),
             turned: NEVER,
@@ -130,7 +130,7 @@ impl Core {
     }
 
     /// Takes in a new TCP connection; `None` if even a refusal would be one too many.
-    pub fn accept(&mut self, peer: SocketAddr) -> Option<ConnId> {
+    pub fn accept(&mut self, peer: Remote, door: Door) -> Option<ConnId> {
         let admitted = self.slots.len() - self.surplus;
         let surplus = self.stopping || admitted as u64 >= self.limits.connections_max;
         if surplus && self.surplus >= SURPLUS_MAX {
@@ -146,6 +146,7 @@ impl Core {
             eof: false,
             opened: false,
             surplus,
+            door,
             large: false,
             connection: Connection::new(),
             outbox: Outbox::new(),
@@ -377,100 +378,6 @@ impl Core {
         }
     }
 
-    // ---- ending --------------------------------------------------------------------------------
-
-    /// Begins the closing handshake (RFC 6455 §7.1.2).
-    pub fn close(&mut self, id: ConnId, code: CloseCode, reason: &str, cause: Cause) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if slot.stage != Stage::Open {
-            return;
-        }
-        slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
-        slot.stage = Stage::Closing;
-        slot.clocks.since = self.tick;
-        slot.note_closed(code, Cow::Owned(reason.to_owned()), cause);
-        self.unpause(id);
-        self.mark_dirty(id);
-        self.schedule(id);
-    }
-
-    /// Fails the connection: a last Close, then the end.
-    pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if matches!(slot.stage, Stage::Open | Stage::Closing) {
-            slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
-            slot.note_closed(code, Cow::Borrowed(reason), cause);
-        }
-        self.drain(id);
-    }
-
-    /// Nothing is read any more; what is queued is written, then the TCP connection ends.
-    pub fn drain(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if matches!(slot.stage, Stage::Draining | Stage::Lingering | Stage::Gone) {
-            return;
-        }
-        // A Close of our own has its deadline already; nothing extends it.
-        if slot.stage != Stage::Closing {
-            slot.clocks.since = self.tick;
-        }
-        slot.stage = Stage::Draining;
-        if let Some(cold) = &mut slot.cold {
-            cold.head = Vec::new();
-            cold.held = Buffer::new();
-        }
-        self.unpause(id);
-        self.end(id);
-        self.mark_dirty(id);
-        self.schedule(id);
-    }
-
-    /// The TCP connection is of no use any more.
-    pub fn drop_now(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if slot.stage == Stage::Gone {
-            return;
-        }
-        slot.note_closed(code, Cow::Borrowed(reason), cause);
-        slot.stage = Stage::Gone;
-        slot.outbox.clear();
-        slot.connection = Connection::new();
-        if let Some(cold) = &mut slot.cold {
-            cold.held = Buffer::new();
-            cold.head = Vec::new();
-        }
-        self.account(id);
-        self.gone.push(id);
-        self.end(id);
-    }
-
-    /// `on_close` is owed, once, if `on_open` was called.
-    fn end(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if std::mem::take(&mut slot.opened) {
-            self.ended.push(id);
-        }
-    }
-
-    /// A draining connection whose outbox is empty sends FIN, and waits for the peer's.
-    fn settle(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if slot.eof {
-            slot.stage = Stage::Gone;
-            self.gone.push(id);
-        } else {
-            slot.stage = Stage::Lingering;
-            self.actions.push(Action::Shutdown(id));
-        }
-    }
-
-    /// A paused connection that is to end must be read, or its FIN is never seen.
-    fn unpause(&mut self, id: ConnId) {
-        if self.slots.get(id).is_some_and(|slot| slot.paused) {
-            self.resumed.push(id);
-        }
-    }
-
     /// Each second that the pool owns much, gives back what nobody has used since the last time:
     /// what a burst needed is gone a few seconds later, and a steady load finds all of it again.
     pub fn trim(&mut self) {
@@ -489,68 +396,6 @@ impl Core {
         let trim = (self.trim_at != NEVER).then_some(self.trim_at);
         let next = [self.wheel.next(), self.timers.next(), trim].into_iter().flatten().min();
         next.map(Tick::millis)
-    }
-
-    // ---- deadlines -----------------------------------------------------------------------------
-
-    /// Sees to it that the wheel wakes us no later than the connection's next deadline.
-    pub fn schedule(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        let Some((at, _)) = slot.deadline(&self.deadlines) else { return };
-        if at < slot.wheel_at {
-            slot.wheel_at = at;
-            self.wheel.insert(at, id);
-        }
-    }
-
-    /// The wheel woke us for this connection: acts if its deadline has passed, else goes in again.
-    pub fn expire(&mut self, id: ConnId) {
-        let now = self.reached;
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        if slot.wheel_at > now {
-            return; // a later entry took over
-        }
-        slot.wheel_at = NEVER;
-        if let Some((_, deadline)) = slot.deadline(&self.deadlines).filter(|(at, _)| *at <= now) {
-            self.run_out(id, deadline);
-        }
-        self.schedule(id);
-    }
-
-    fn run_out(&mut self, id: ConnId, deadline: Deadline) {
-        let timeout = CloseCode::application(4408).unwrap_or(CloseCode::POLICY_VIOLATION);
-        let too_slow = CloseCode::application(4503).unwrap_or(CloseCode::TRY_AGAIN_LATER);
-        let cause = Cause::Timeout(deadline);
-        match deadline {
-            Deadline::RequestHead => self.head_timeout(id),
-            Deadline::Ping => {
-                let now = self.tick;
-                let Some(slot) = self.slots.get_mut(id) else { return };
-                slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
-                slot.clocks.pinged = now;
-                self.mark_dirty(id);
-            }
-            Deadline::Pong => self.abort(id, timeout, "no answer to ping", cause),
-            Deadline::Close => self.drop_now(id, CloseCode::ABNORMAL, "", cause),
-            // A Close would wait behind what the peer does not take: there is no way to say it.
-            Deadline::Write => self.drop_now(id, too_slow, "too slow", cause),
-        }
-    }
-
-    /// Who has begun a request is told that it came too late; who has said nothing, nothing.
-    fn head_timeout(&mut self, id: ConnId) {
-        let Some(slot) = self.slots.get_mut(id) else { return };
-        let (error, peer) = (HandshakeError::HeadTimeout, slot.peer);
-        if slot.counts.bytes_in == 0 {
-            debug!("silent conn={id} peer={peer} reason=\"{error}\"");
-            let cause = Cause::Timeout(Deadline::RequestHead);
-            return self.drop_now(id, CloseCode::ABNORMAL, "", cause);
-        }
-        info!("refused conn={id} peer={peer} status={} reason=\"{error}\"", error.status());
-        let mut response = Vec::new();
-        Response::from(error).write(&mut response, Body::Included);
-        self.endpoint.queue_bytes(&response, &mut slot.outbox);
-        self.drain(id);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 
 use super::context::Context;
+use super::remote::{Door, Remote};
 use crate::hub::ConnId;
 use crate::protocol::{Deadline, Message};
 use crate::wire::{CloseCode, HandshakeError, ProtocolError, RequestHead, Response, Upgrade};
@@ -76,7 +76,12 @@ pub struct Request<'h, 'b> {
     /// The opening handshake, checked, if the client asks for WebSocket.
     pub upgrade: Option<&'h Upgrade<'b>>,
     /// Where the client connected from.
-    pub peer: SocketAddr,
+    pub peer: Remote,
+    /// By which kind of listener it came in.
+    pub door: Door,
+    /// The request body, complete and decoded; empty if there is none, and always empty at
+    /// [`Door::Public`].
+    pub body: &'h [u8],
 }
 
 /// What [`Handler::on_request`] decides.

@@ -31,28 +31,31 @@
 
 mod context;
 mod core;
+mod delivery;
+mod ending;
 mod handler;
 mod opening;
 mod peer;
+mod remote;
 mod slot;
 
 use std::io::IoSlice;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log::{debug, error, info};
 
 pub use self::context::Context;
 pub use self::core::Action;
-use self::core::{BUSY_PER_TICK, Core, INFLATED_BYTES_PER_SEND};
+use self::core::{BUSY_PER_TICK, Core};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
 use self::peer::Peer;
+pub use self::remote::{Door, Remote};
 use self::slot::Stage;
 use crate::config::Limits;
 use crate::hub::ConnId;
-use crate::outbox::{Outbox, Payload, Source};
-use crate::protocol::{Assembled, Input, NEVER, Step, borrow};
-use crate::timer::{Millis, Tick};
+use crate::outbox::{Outbox, Source};
+use crate::protocol::NEVER;
+use crate::timer::{Millis, Tick, UnixMillis};
 use crate::wire::{Body, CloseCode, Quoted, Response};
 
 /// Whether a connection is to be read further.
@@ -110,8 +113,10 @@ impl<H: Handler> Engine<H> {
         self.core.slots.iter().map(|(_, slot)| slot.holds()).sum()
     }
 
-    /// Begins a tick: the one time that it has.
-    pub fn begin_tick(&mut self, now: Millis) {
+    /// Begins a tick: the one time that it has, by the clock that only goes forward and by the
+    /// calendar.
+    pub fn begin_tick(&mut self, now: Millis, wall: UnixMillis) {
+        self.core.wall = wall;
         // A clock that jumps back would make deadlines overflow into the future.
         if now > self.core.now {
             self.core.now = now;
@@ -122,10 +127,11 @@ impl<H: Handler> Engine<H> {
         self.core.sends_until = self.core.sends + budget;
     }
 
-    /// Step 1: a TCP connection was accepted. `None`: there is no place for it, not even for a
-    /// 503; release the socket.
-    pub fn accept(&mut self, peer: SocketAddr) -> Option<ConnId> {
-        let id = self.core.accept(peer)?;
+    /// Step 1: a connection was accepted, by a listener of this kind. `None`: there is no place
+    /// for it, not even for a 503; release the socket.
+    pub fn accept(&mut self, peer: impl Into<Remote>, door: Door) -> Option<ConnId> {
+        let peer = peer.into();
+        let id = self.core.accept(peer, door)?;
         debug!("accepted conn={id} peer={peer}");
         Some(id)
     }
@@ -398,107 +404,6 @@ impl<H: Handler> Engine<H> {
                 _ => {}
             }
         }
-    }
-
-    // ---- messages ------------------------------------------------------------------------------
-
-    /// Delivers what the bytes hold, frame by frame in their order.
-    fn deliver(&mut self, id: ConnId, bytes: &mut [u8]) {
-        let high = self.core.limits.outbox_high_bytes;
-        // One message may be for ten thousand: what counts is what it causes, not its length.
-        let sends_until = self
-            .core
-            .sends_until
-            .min(self.core.sends.saturating_add(self.core.limits.send_budget_max));
-        let mut first = true;
-        let mut input = Input::new(bytes);
-        while let Some(slot) = self.core.slots.get_mut(id) {
-            let open = match slot.stage {
-                Stage::Open => true,
-                Stage::Closing => false,
-                _ => return,
-            };
-            let spent = self.core.sends >= sends_until && !first && !input.is_empty();
-            first = false;
-            // Also while closing: Pongs are still queued then.
-            if slot.is_congested(high) || spent {
-                slot.paused = true;
-                if !slot.congested {
-                    // The others first.
-                    self.core.resumed.push(id);
-                }
-                let rest = input.take_all();
-                if !rest.is_empty() {
-                    slot.hold(rest, &mut self.core.endpoint.pool());
-                }
-                break;
-            }
-            if input.is_empty() {
-                break;
-            }
-            let step = slot.connection.advance(&self.core.endpoint, &mut input, &mut slot.outbox);
-            let Step::Message(message) = step else {
-                self.step(id, step, open);
-                continue;
-            };
-            // It owns nothing, and dropping it would be a call.
-            std::mem::forget(step);
-            if open {
-                slot.counts.messages_in += 1;
-                self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
-            }
-        }
-        self.settle_account(id);
-    }
-
-    /// What a connection holds has changed: the total counts.
-    pub(super) fn settle_account(&mut self, id: ConnId) {
-        self.core.account(id);
-        if self.core.buffered as u64 > self.core.limits.outbox_total_bytes {
-            self.core.relieve(0);
-        }
-    }
-
-    /// Everything but a message that lay whole in the input.
-    fn step(&mut self, id: ConnId, step: Step<'_>, open: bool) {
-        match step {
-            Step::Assembled(message) if open => self.assembled(id, message),
-            Step::NeedInput | Step::Message(_) | Step::Assembled(_) | Step::Pong(_) => {}
-            // Its Pong is queued.
-            Step::Ping(_) => self.core.mark_dirty(id),
-            Step::Closed { code, reason } => {
-                let reason = reason.into_owned().into();
-                if let Some(slot) = self.core.slots.get_mut(id) {
-                    slot.note_closed(code, reason, Cause::Peer);
-                }
-                self.core.drain(id);
-            }
-            Step::Failed(error) => {
-                if let Some(slot) = self.core.slots.get_mut(id) {
-                    let cause = Cause::Protocol(error);
-                    slot.note_closed(error.close_code(), error.to_string().into(), cause);
-                }
-                self.core.drain(id);
-            }
-        }
-    }
-
-    /// A message that owns its bytes: what the handler sends on of it is not copied.
-    fn assembled(&mut self, id: ConnId, message: Assembled) {
-        // A little that was received may have become much: that is work too.
-        let inflated_bytes = self.core.endpoint.take_inflated_bytes();
-        self.core.sends += inflated_bytes / INFLATED_BYTES_PER_SEND;
-        let (kind, buffer, len) = message.into_parts();
-        let payload = Payload::new(buffer);
-        let source = (Source::Payload(payload.clone()), None);
-        let before = self.core.passing.replace(source);
-        if let Some(slot) = self.core.slots.get_mut(id) {
-            slot.counts.messages_in += 1;
-        }
-        let message = borrow(kind, &payload.as_bytes()[..len]);
-        self.handler.on_message(&mut Context { core: &mut self.core }, id, message);
-        self.core.passing = before;
-        payload.recycle(&mut self.core.endpoint.pool());
     }
 
     /// Whether the connection is to be read now.

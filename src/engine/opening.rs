@@ -61,12 +61,12 @@ impl<H: Handler> Engine<H> {
         if slot.surplus {
             return self.refuse(id, HandshakeError::Overloaded);
         }
-        let peer = slot.peer.addr();
+        let (peer, door) = (slot.peer.remote(), slot.door);
         let upgrade = match is_upgrade(&head).then(|| Upgrade::check(&head)).transpose() {
             Ok(upgrade) => upgrade,
             Err(error) => return self.refuse(id, error),
         };
-        let request = Request { head: &head, upgrade: upgrade.as_ref(), peer };
+        let request = Request { head: &head, upgrade: upgrade.as_ref(), peer, door, body: &[] };
         let mut cx = Context { core: &mut self.core };
         match (self.handler.on_request(&mut cx, id, &request), &upgrade) {
             (Verdict::Upgrade { protocol }, Some(upgrade)) => {

@@ -4,6 +4,7 @@
 //!   V4   c0 00 02 01 | 1f 90                              192.0.2.1:8080
 //!   V6   fe 80 ...01 | 1f 90 | 00 00 00 02                [fe80::1%2]:8080
 //!        address       port    scope: the interface that a link-local address belongs to
+//!   Unix                                                  a Unix socket
 //! ```
 //!
 //! What this file does not know: sockets, and whether the address is the client's own or a proxy's.
@@ -11,7 +12,9 @@
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV6};
 
-/// A peer's address and port in bytes, which lie without gaps between other small fields.
+use super::remote::Remote;
+
+/// A [`Remote`] in bytes, which lie without gaps between other small fields.
 ///
 /// The flow label of IPv6 is left out: it says how packets travel, not who sends them, and `accept`
 /// reports none.
@@ -19,23 +22,26 @@ use std::net::{SocketAddr, SocketAddrV6};
 pub(super) enum Peer {
     V4 { ip: [u8; 4], port: [u8; 2] },
     V6 { ip: [u8; 16], port: [u8; 2], scope: [u8; 4] },
+    Unix,
 }
 
 impl Peer {
-    /// The address as the standard library has it.
-    pub fn addr(self) -> SocketAddr {
+    /// The same as everybody else has it.
+    pub fn remote(self) -> Remote {
         match self {
-            Peer::V4 { ip, port } => SocketAddr::from((ip, u16::from_be_bytes(port))),
+            Peer::V4 { ip, port } => SocketAddr::from((ip, u16::from_be_bytes(port))).into(),
             Peer::V6 { ip, port, scope } => {
                 let (port, scope) = (u16::from_be_bytes(port), u32::from_be_bytes(scope));
-                SocketAddrV6::new(ip.into(), port, 0, scope).into()
+                Remote::Tcp(SocketAddrV6::new(ip.into(), port, 0, scope).into())
             }
+            Peer::Unix => Remote::Unix,
         }
     }
 }
 
-impl From<SocketAddr> for Peer {
-    fn from(addr: SocketAddr) -> Peer {
+impl From<Remote> for Peer {
+    fn from(remote: Remote) -> Peer {
+        let Remote::Tcp(addr) = remote else { return Peer::Unix };
         let port = addr.port().to_be_bytes();
         match addr {
             SocketAddr::V4(addr) => Peer::V4 { ip: addr.ip().octets(), port },
@@ -49,7 +55,7 @@ impl From<SocketAddr> for Peer {
 
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.addr().fmt(f)
+        self.remote().fmt(f)
     }
 }
 
@@ -77,10 +83,12 @@ mod tests {
             "[fe80::1%2]:8080",
             "[fe80::1%4294967295]:65535",
         ] {
-            let addr: SocketAddr = text.parse().unwrap();
-            assert_eq!(Peer::from(addr).addr(), addr, "{text}");
-            assert_eq!(Peer::from(addr).to_string(), addr.to_string(), "{text}");
+            let remote = Remote::Tcp(text.parse().unwrap());
+            assert_eq!(Peer::from(remote).remote(), remote, "{text}");
+            assert_eq!(Peer::from(remote).to_string(), text);
         }
+        assert_eq!(Peer::from(Remote::Unix).remote(), Remote::Unix);
+        assert_eq!(Peer::from(Remote::Unix).to_string(), "unix");
     }
 
     #[test]

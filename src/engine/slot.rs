@@ -17,6 +17,7 @@ use std::borrow::Cow;
 
 use super::handler::{Cause, Closed, Counts};
 use super::peer::Peer;
+use super::remote::Door;
 use crate::outbox::{Buffer, CHUNK_MAX_BYTES, Outbox, Pool};
 use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Phase};
 use crate::timer::{Millis, Tick};
@@ -41,6 +42,8 @@ pub(super) struct Slot {
     pub opened: bool,
     /// One too many: its request will be answered 503.
     pub surplus: bool,
+    /// By which kind of listener it came in.
+    pub door: Door,
     /// Its last message was large; so will the next one be, as a rule.
     pub large: bool,
     pub connection: Connection,

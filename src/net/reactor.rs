@@ -9,7 +9,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use log::{debug, info, warn};
 use mio::event::Event;
@@ -23,9 +23,9 @@ use super::signals::SecondSignal;
 use super::tally::Tally;
 use super::transport::{Io, Transport};
 use crate::config::Limits;
-use crate::engine::{Action, Engine, Flow, Handler, Space};
+use crate::engine::{Action, Door, Engine, Flow, Handler, Remote, Space};
 use crate::hub::ConnId;
-use crate::timer::Millis;
+use crate::timer::{Millis, UnixMillis};
 
 #[derive(Debug)]
 pub(super) struct Listener {
@@ -117,7 +117,7 @@ impl<H: Handler> Reactor<H> {
         loop {
             self.wait(&mut events)?;
             self.now = Millis(self.started.elapsed().as_millis() as u64);
-            self.engine.begin_tick(self.now);
+            self.engine.begin_tick(self.now, wall());
             self.note_listeners(&events);
             self.accept();
             self.report_turned_away(self.now);
@@ -185,7 +185,7 @@ impl<H: Handler> Reactor<H> {
             while budget > 0 && self.listeners[i].pending {
                 budget -= 1;
                 match self.listeners[i].listener.accept() {
-                    Ok((stream, peer)) => self.admit(stream, peer),
+                    Ok((stream, peer)) => self.admit(stream, peer.into()),
                     Err(error) => match error.kind() {
                         io::ErrorKind::WouldBlock => self.listeners[i].pending = false,
                         // The client gave up before we came, or a signal: the next one.
@@ -203,8 +203,8 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let Some(id) = self.engine.accept(peer) else {
+    fn admit(&mut self, stream: TcpStream, peer: Remote) {
+        let Some(id) = self.engine.accept(peer, Door::Public) else {
             self.turned_away.add(peer);
             return;
         };
@@ -444,6 +444,12 @@ impl<H: Handler> fmt::Debug for Reactor<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reactor").field("listeners", &self.listeners).finish_non_exhaustive()
     }
+}
+
+/// The time by the calendar; 1970 itself where a clock says that it is earlier.
+fn wall() -> UnixMillis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(since.as_millis() as u64)
 }
 
 pub(super) const WAKER: Token = Token(usize::MAX);

@@ -10,8 +10,7 @@
 //!
 //! This module does not know why they are dropped, nor where it is reported.
 
-use std::net::SocketAddr;
-
+use crate::engine::Remote;
 use crate::timer::Millis;
 
 /// A count that is reported at once, and then at most once per [`REPORT_INTERVAL_MS`].
@@ -19,7 +18,7 @@ use crate::timer::Millis;
 pub(super) struct Tally {
     count: u64,
     /// The latest one.
-    peer: Option<SocketAddr>,
+    peer: Option<Remote>,
     not_before: Millis,
 }
 
@@ -28,7 +27,7 @@ impl Tally {
         Tally { count: 0, peer: None, not_before: Millis(0) }
     }
 
-    pub fn add(&mut self, peer: SocketAddr) {
+    pub fn add(&mut self, peer: Remote) {
         self.count += 1;
         self.peer = Some(peer);
     }
@@ -39,7 +38,7 @@ impl Tally {
     }
 
     /// How many there were since the last report, and the latest, if it is time to report.
-    pub fn take(&mut self, now: Millis) -> Option<(u64, SocketAddr)> {
+    pub fn take(&mut self, now: Millis) -> Option<(u64, Remote)> {
         if now < self.not_before {
             return None;
         }
@@ -57,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_first_is_reported_at_once_and_the_others_once_per_second() {
-        let peer = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let peer = |port: u16| Remote::Tcp(([127, 0, 0, 1], port).into());
         let mut tally = Tally::new();
         assert_eq!((tally.due(), tally.take(Millis(7))), (None, None));
         tally.add(peer(1));

@@ -20,7 +20,7 @@ use std::rc::Rc;
 
 use switchboard::ConnId;
 use switchboard::config::Limits;
-use switchboard::engine::{Action, Engine, Handler};
+use switchboard::engine::{Action, Door, Engine, Handler};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, MessageKind, Step};
 use switchboard::relay::{Counts, Relay, RelayConfig};
@@ -144,7 +144,7 @@ impl World {
 
     fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> (ConnId, Answer) {
         let inner = &mut *self.0.borrow_mut();
-        let id = inner.engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000)));
+        let id = inner.engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000)), Door::Public);
         let id = id.expect("there is room for a connection");
         let line = Line { connection: Connection::new(), arrived: Vec::new(), is_stalled: false };
         inner.lines.insert(id, line);

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
-use switchboard::engine::{Action, Engine, Flow, Space};
-use switchboard::timer::Millis;
+use switchboard::engine::{Action, Door, Engine, Flow, Space};
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::{ConnId, Limits};
 
 use super::handler::{Ledger, Watched};
@@ -178,7 +178,7 @@ impl<H: Ledger> Network<H> {
 
     /// One turn; whether anything moved.
     fn tick(&mut self) {
-        self.engine.begin_tick(self.now);
+        self.engine.begin_tick(self.now, UnixMillis(0));
         let mut resumed = Vec::new();
         self.engine.take_resumed(&mut resumed);
         for client in 0..CLIENTS {
@@ -209,7 +209,7 @@ impl<H: Ledger> Network<H> {
         let Some(line) = &mut self.lines[client] else { return };
         if line.id.is_none() {
             let peer = SocketAddr::from(([127, 0, 0, 1], 50_000 + client as u16));
-            line.id = self.engine.accept(peer);
+            line.id = self.engine.accept(peer, Door::Public);
             if line.id.is_none() {
                 self.lines[client] = None;
             }

@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use switchboard::engine::{Action, Engine, Flow, Handler, Space};
-use switchboard::timer::Millis;
+use switchboard::engine::{Action, Door, Engine, Flow, Handler, Remote, Space};
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::{ConnId, Limits};
 
 use super::link::{Io, Link};
@@ -25,6 +25,8 @@ pub struct Driver<H> {
     pub engine: Engine<H>,
     pub limits: Limits,
     pub now: Millis,
+    /// The time by the calendar at the start; it is moved when somebody sets the clock.
+    pub epoch: UnixMillis,
     pub links: Vec<Link>,
     sockets: Vec<Option<Socket>>,
     backlog: VecDeque<usize>,
@@ -47,6 +49,7 @@ impl<H: Handler> Driver<H> {
             engine,
             limits,
             now: Millis(0),
+            epoch: UnixMillis(1_800_000_000_000),
             links: Vec::new(),
             sockets: Vec::new(),
             backlog: VecDeque::new(),
@@ -65,7 +68,8 @@ impl<H: Handler> Driver<H> {
     /// A client connects; its link's place.
     pub fn connect(&mut self, buffer_max: usize, short_writes: usize, random: Random) -> usize {
         let link = self.links.len();
-        let peer = SocketAddr::from(([10, 0, (link >> 8) as u8, link as u8], 40_000));
+        let ip = [10, 0, (link >> 8) as u8, link as u8];
+        let peer = Remote::Tcp(SocketAddr::from((ip, 40_000)));
         let mut new = Link::new(peer, buffer_max, short_writes, random);
         if self.listening {
             self.backlog.push_back(link);
@@ -99,7 +103,7 @@ impl<H: Handler> Driver<H> {
         let before = self.progress;
         let busy = !self.is_idle();
         let events: Vec<usize> = self.events.drain(..).collect();
-        self.engine.begin_tick(self.now);
+        self.engine.begin_tick(self.now, self.epoch.after(self.now.0));
         self.accept();
         self.read(&events);
         self.engine.run_timers();
@@ -125,7 +129,7 @@ impl<H: Handler> Driver<H> {
         for _ in 0..self.limits.accept_budget_max {
             let Some(link) = self.backlog.pop_front() else { return };
             self.progress += 1;
-            let Some(id) = self.engine.accept(self.links[link].peer) else {
+            let Some(id) = self.engine.accept(self.links[link].peer, Door::Public) else {
                 self.links[link].release();
                 continue;
             };

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::net::SocketAddr;
 
 use switchboard::ConnId;
+use switchboard::engine::Remote;
 use switchboard::outbox::Outbox;
 
 use super::random::Random;
@@ -21,7 +21,7 @@ pub enum Io {
 
 #[derive(Debug)]
 pub struct Link {
-    pub peer: SocketAddr,
+    pub peer: Remote,
     /// The server's name for it, once accepted.
     pub id: Option<ConnId>,
     /// Arrived at the server and not read by it.
@@ -46,7 +46,7 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(peer: SocketAddr, buffer_max: usize, short_writes: usize, random: Random) -> Link {
+    pub fn new(peer: Remote, buffer_max: usize, short_writes: usize, random: Random) -> Link {
         Link {
             peer,
             id: None,

@@ -1,9 +1,8 @@
 //! A handler around a handler, which holds the engine to its contract and keeps the books.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
-use switchboard::engine::{Closed, Context, Delivery, Handler, Request, Verdict};
+use switchboard::engine::{Closed, Context, Delivery, Handler, Remote, Request, Verdict};
 use switchboard::protocol::MessageKind;
 use switchboard::timer::Millis;
 use switchboard::{ConnId, Message};
@@ -60,7 +59,7 @@ pub enum Phase {
 #[derive(Debug, Default)]
 pub struct Books {
     pub phases: BTreeMap<ConnId, Phase>,
-    pub by_peer: BTreeMap<SocketAddr, ConnId>,
+    pub by_peer: BTreeMap<Remote, ConnId>,
     /// Messages delivered to the handler, by the connection they came from.
     pub handled: BTreeMap<ConnId, Vec<Payload>>,
     /// Connections that refused a message and have not told since that they take more.

@@ -127,6 +127,9 @@ impl<H: Handler + Ledger> World<H> {
             Clock::Jumpy if self.random.percent(3) => self.random.below(300_000) as u64,
             Clock::Fine | Clock::Jumpy => self.random.below(6) as u64,
         };
+        if self.pace.clock == Clock::Jumpy && self.random.percent(1) {
+            self.driver.epoch.0 = self.random.below(1 << 41) as u64;
+        }
         self.driver.tick();
     }
 

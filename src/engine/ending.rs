@@ -1,0 +1,178 @@
+//! How a connection ends, by whose will ever, and when it has waited long enough.
+//!
+//! ```text
+//!   close   our Close, then the peer's           abort   a last Close, then FIN
+//!   drain   what is queued, then FIN             drop_now   nothing more
+//! ```
+//!
+//! What this file does not know: the handler. It notes to whom `on_close` is owed.
+
+use std::borrow::Cow;
+
+use log::{debug, info};
+
+use super::core::{Action, Core};
+use super::handler::Cause;
+use super::slot::Stage;
+use crate::hub::ConnId;
+use crate::outbox::Buffer;
+use crate::protocol::{Connection, Deadline, NEVER};
+use crate::wire::{Body, CloseCode, HandshakeError, Response};
+
+impl Core {
+    // ---- ending --------------------------------------------------------------------------------
+
+    /// Begins the closing handshake (RFC 6455 §7.1.2).
+    pub fn close(&mut self, id: ConnId, code: CloseCode, reason: &str, cause: Cause) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.stage != Stage::Open {
+            return;
+        }
+        slot.connection.close(&self.endpoint, code, reason, &mut slot.outbox);
+        slot.stage = Stage::Closing;
+        slot.clocks.since = self.tick;
+        slot.note_closed(code, Cow::Owned(reason.to_owned()), cause);
+        self.unpause(id);
+        self.mark_dirty(id);
+        self.schedule(id);
+    }
+
+    /// Fails the connection: a last Close, then the end.
+    pub fn abort(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if matches!(slot.stage, Stage::Open | Stage::Closing) {
+            slot.connection.abort(&self.endpoint, code, reason, &mut slot.outbox);
+            slot.note_closed(code, Cow::Borrowed(reason), cause);
+        }
+        self.drain(id);
+    }
+
+    /// Nothing is read any more; what is queued is written, then the TCP connection ends.
+    pub fn drain(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if matches!(slot.stage, Stage::Draining | Stage::Lingering | Stage::Gone) {
+            return;
+        }
+        // A Close of our own has its deadline already; nothing extends it.
+        if slot.stage != Stage::Closing {
+            slot.clocks.since = self.tick;
+        }
+        slot.stage = Stage::Draining;
+        if let Some(cold) = &mut slot.cold {
+            cold.head = Vec::new();
+            cold.held = Buffer::new();
+        }
+        self.unpause(id);
+        self.end(id);
+        self.mark_dirty(id);
+        self.schedule(id);
+    }
+
+    /// The TCP connection is of no use any more.
+    pub fn drop_now(&mut self, id: ConnId, code: CloseCode, reason: &'static str, cause: Cause) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.stage == Stage::Gone {
+            return;
+        }
+        slot.note_closed(code, Cow::Borrowed(reason), cause);
+        slot.stage = Stage::Gone;
+        slot.outbox.clear();
+        slot.connection = Connection::new();
+        if let Some(cold) = &mut slot.cold {
+            cold.held = Buffer::new();
+            cold.head = Vec::new();
+        }
+        self.account(id);
+        self.gone.push(id);
+        self.end(id);
+    }
+
+    /// `on_close` is owed, once, if `on_open` was called.
+    fn end(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if std::mem::take(&mut slot.opened) {
+            self.ended.push(id);
+        }
+    }
+
+    /// A draining connection whose outbox is empty sends FIN, and waits for the peer's.
+    pub fn settle(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.eof {
+            slot.stage = Stage::Gone;
+            self.gone.push(id);
+        } else {
+            slot.stage = Stage::Lingering;
+            self.actions.push(Action::Shutdown(id));
+        }
+    }
+
+    /// A paused connection that is to end must be read, or its FIN is never seen.
+    fn unpause(&mut self, id: ConnId) {
+        if self.slots.get(id).is_some_and(|slot| slot.paused) {
+            self.resumed.push(id);
+        }
+    }
+
+    // ---- deadlines -----------------------------------------------------------------------------
+
+    /// Sees to it that the wheel wakes us no later than the connection's next deadline.
+    pub fn schedule(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let Some((at, _)) = slot.deadline(&self.deadlines) else { return };
+        if at < slot.wheel_at {
+            slot.wheel_at = at;
+            self.wheel.insert(at, id);
+        }
+    }
+
+    /// The wheel woke us for this connection: acts if its deadline has passed, else goes in again.
+    pub fn expire(&mut self, id: ConnId) {
+        let now = self.reached;
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        if slot.wheel_at > now {
+            return; // a later entry took over
+        }
+        slot.wheel_at = NEVER;
+        if let Some((_, deadline)) = slot.deadline(&self.deadlines).filter(|(at, _)| *at <= now) {
+            self.run_out(id, deadline);
+        }
+        self.schedule(id);
+    }
+
+    fn run_out(&mut self, id: ConnId, deadline: Deadline) {
+        let timeout = CloseCode::application(4408).unwrap_or(CloseCode::POLICY_VIOLATION);
+        let too_slow = CloseCode::application(4503).unwrap_or(CloseCode::TRY_AGAIN_LATER);
+        let cause = Cause::Timeout(deadline);
+        match deadline {
+            Deadline::RequestHead => self.head_timeout(id),
+            Deadline::Ping => {
+                let now = self.tick;
+                let Some(slot) = self.slots.get_mut(id) else { return };
+                slot.connection.ping(&self.endpoint, b"", &mut slot.outbox);
+                slot.clocks.pinged = now;
+                self.mark_dirty(id);
+            }
+            Deadline::Pong => self.abort(id, timeout, "no answer to ping", cause),
+            Deadline::Close => self.drop_now(id, CloseCode::ABNORMAL, "", cause),
+            // A Close would wait behind what the peer does not take: there is no way to say it.
+            Deadline::Write => self.drop_now(id, too_slow, "too slow", cause),
+        }
+    }
+
+    /// Who has begun a request is told that it came too late; who has said nothing, nothing.
+    fn head_timeout(&mut self, id: ConnId) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let (error, peer) = (HandshakeError::HeadTimeout, slot.peer);
+        if slot.counts.bytes_in == 0 {
+            debug!("silent conn={id} peer={peer} reason=\"{error}\"");
+            let cause = Cause::Timeout(Deadline::RequestHead);
+            return self.drop_now(id, CloseCode::ABNORMAL, "", cause);
+        }
+        info!("refused conn={id} peer={peer} status={} reason=\"{error}\"", error.status());
+        let mut response = Vec::new();
+        Response::from(error).write(&mut response, Body::Included);
+        self.endpoint.queue_bytes(&response, &mut slot.outbox);
+        self.drain(id);
+    }
+}

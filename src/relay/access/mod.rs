@@ -1,0 +1,5 @@
+//! Access: who may do what.
+//!
+//! This module does not know how a message is read or where it goes.
+
+pub mod policy;

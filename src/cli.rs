@@ -44,7 +44,6 @@ mod value;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
 
 use clap::error::{ContextKind, ContextValue};
 
@@ -128,19 +127,34 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
 
 /// What is printed on stdout once the server listens: where, and what to open.
 ///
-/// `addresses` are the real ones, where `plan.listen` may have port 0.
-pub fn greeting(plan: &Plan, addresses: &[SocketAddr], connections_max: u64) -> String {
+/// `public` and `admin` are the real addresses, where the plan may have port 0.
+pub fn greeting(
+    plan: &Plan,
+    public: &[ListenAddress],
+    admin: &[ListenAddress],
+    connections_max: u64,
+) -> String {
+    let version = env!("CARGO_PKG_VERSION");
     let mode = match plan.mode {
         Mode::Echo => " echo",
         Mode::Serve => "",
     };
     let mut text = String::new();
-    for address in addresses {
-        let version = env!("CARGO_PKG_VERSION");
-        text.push_str(&format!("switchboard {version}{mode} listening on ws://{address}\n"));
+    for (what, scheme, addresses) in [("listening", "ws", public), ("push API", "http", admin)] {
+        for address in addresses {
+            let scheme = match address {
+                ListenAddress::Tcp(_) => format!("{scheme}://"),
+                ListenAddress::Unix(_) => String::new(),
+            };
+            text.push_str(&format!("switchboard {version}{mode} {what} on {scheme}{address}\n"));
+        }
     }
-    if let (Mode::Serve, Some(first)) = (plan.mode, addresses.first()) {
-        let page = listen::reachable(*first);
+    let is_open = plan.mode == Mode::Serve && plan.access.auth == Auth::Open;
+    let mut pages = public.iter().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(listen::reachable(*address)),
+        ListenAddress::Unix(_) => None,
+    });
+    if let Some(page) = pages.next().filter(|_| is_open) {
         text.push_str(&format!("  open http://{page}/ in two windows\n"));
     }
     text.push_str(&format!("  up to {connections_max} connections at once\n"));

@@ -136,13 +136,20 @@ fn a_secret_is_given_once_and_is_not_empty() {
 #[test]
 fn what_is_not_safe_is_warned_of_once() {
     for (line, wanted) in [
+        ("", "there is no authentication: user names are claims, not identities"),
+        ("--open --listen 0.0.0.0:80", "there is no authentication, and other machines reach 0."),
         ("--admin 0.0.0.0:81 --admin-keys k", "the push API on 0.0.0.0:81 is reached by other"),
         ("--admin 81", "the push API has no keys"),
         ("--admin-keys k", "there are keys of the push API but no --admin"),
         ("--admin 81 --admin-key k", "--admin-key on the command line is shown to every user"),
         ("--auth jwt:hs256 --auth-secret s", "--auth-secret on the command line is shown"),
     ] {
-        let warnings = World::new().plan(line).warnings;
+        let auth = if wanted.contains("authentication") || line.contains("--auth") {
+            ""
+        } else {
+            " --auth tokens:t"
+        };
+        let warnings = World::new().plan(&format!("{line}{auth}")).warnings;
         assert_eq!(warnings.len(), 1, "{line}: {warnings:?}");
         assert!(warnings[0].starts_with(wanted), "{line}: {warnings:?}");
     }
@@ -150,5 +157,8 @@ fn what_is_not_safe_is_warned_of_once() {
         World::new().open_file("/s", "secret").variable("SWITCHBOARD_AUTH_SECRET_FILE", "/s");
     let warnings = world.plan("--auth jwt:hs256").warnings;
     assert_eq!(warnings, ["/s: every user here may read this secret"]);
-    assert_eq!(World::new().plan("--admin unix:/a --admin-keys k").warnings, [] as [String; 0]);
+    assert_eq!(
+        World::new().plan("--auth tokens:t --admin unix:/a --admin-keys k").warnings,
+        [] as [String; 0]
+    );
 }

@@ -77,6 +77,17 @@ impl Reader<'_> {
                 self.problems.extend(problem);
             }
         }
+        if self.mode == Mode::Serve && access.auth == Auth::Open {
+            self.warnings.push(match beyond.first() {
+                None => {
+                    "there is no authentication: user names are claims, not identities".to_owned()
+                }
+                Some((_, address)) => format!(
+                    "there is no authentication, and other machines reach {address}: anybody \
+                     there can claim to be any user"
+                ),
+            });
+        }
         if open == Reach::Open || !beyond.is_empty() { Reach::Open } else { Reach::Loopback }
     }
 

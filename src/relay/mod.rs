@@ -1,5 +1,6 @@
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod access;
 mod admission;
 pub mod envelope;
 mod gap;

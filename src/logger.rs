@@ -86,6 +86,18 @@ impl Default for Filter {
     }
 }
 
+/// As [`Filter::parse`] reads it.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.level.as_str().to_ascii_lowercase())?;
+        // The first of two equal targets decides here, the later one where it is read.
+        for (target, level) in self.targets.iter().rev() {
+            write!(f, ",{target}={}", level.as_str().to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
 /// What a target without a level means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BareTarget {

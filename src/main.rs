@@ -4,13 +4,13 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use switchboard::cli::{self, Mode, Plan, Stream, Task};
+use switchboard::cli::{self, ListenAddress, Mode, Plan, Stream, Surroundings, Task};
 use switchboard::echo::Echo;
 use switchboard::tools::bench;
 use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 fn main() -> ExitCode {
-    match cli::plan(std::env::args_os(), &|name| std::env::var_os(name)) {
+    match cli::plan(std::env::args_os(), Surroundings::system()) {
         Ok(Task::Serve(plan)) => run(&plan),
         Ok(Task::Bench(settings)) => measure(&settings),
         Err(exit) => {
@@ -38,7 +38,15 @@ fn run(plan: &Plan) -> ExitCode {
 }
 
 fn serve<H: Handler>(plan: &Plan, handler: H) -> ExitCode {
-    let bound = Server::bind(plan.limits, &plan.listen, handler).and_then(Server::with_signals);
+    let mut addresses = Vec::new();
+    for address in plan.listen.iter().chain(&plan.admin) {
+        match address {
+            ListenAddress::Tcp(address) if plan.admin.is_none() => addresses.push(*address),
+            // Until the event loop has such listeners.
+            _ => return fail(&format!("cannot listen on {address} yet")),
+        }
+    }
+    let bound = Server::bind(plan.limits, &addresses, handler).and_then(Server::with_signals);
     let server = match bound {
         Ok(server) => server,
         Err(error) => return fail(&error),

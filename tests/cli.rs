@@ -7,7 +7,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
-use switchboard::cli::{self, Exit, Mode, Plan, Stream, Task};
+use switchboard::cli::{
+    self, AccessPlan, Exit, KeysPlan, ListenAddress, Mode, Plan, SETTINGS, Scope, Source, Stream,
+    Surroundings, Task,
+};
 use switchboard::config::{Broadcast, LIMITS, Limit, Limits, Reach, Unit};
 use switchboard::logger::{BareTarget, Filter};
 
@@ -17,7 +20,9 @@ fn plan(line: &str, env: &[(&str, &str)]) -> Result<Plan, Exit> {
     // The one thing that cannot be typed with spaces between the words.
     let args = args.map(|arg| OsString::from(if arg == "''" { "" } else { arg }));
     let env: HashMap<&str, &str> = env.iter().copied().collect();
-    cli::plan(args, &|name| env.get(name).map(OsString::from)).map(|task| match task {
+    let env = |name: &str| env.get(name).map(OsString::from);
+    let around = Surroundings { env: &env, ..Surroundings::empty() };
+    cli::plan(args, around).map(|task| match task {
         Task::Serve(plan) => *plan,
         Task::Bench(settings) => panic!("{line} is no server: {settings:?}"),
     })
@@ -35,19 +40,18 @@ fn refused(line: &str, env: &[(&str, &str)]) -> String {
 
 #[test]
 fn without_arguments_it_is_the_relay_on_loopback() {
-    let wanted = Plan {
-        mode: Mode::Serve,
-        listen: vec!["127.0.0.1:8080".parse().unwrap()],
-        limits: Limits::relay(),
-        reach: Reach::Loopback,
-        broadcast: Broadcast::Others,
-        log: Filter::default(),
-        warnings: Vec::new(),
-    };
-    assert_eq!(planned("", &[]), wanted);
-    assert_eq!(planned("serve", &[]), wanted);
-    let echo = Plan { mode: Mode::Echo, limits: Limits::echo(), ..wanted };
-    assert_eq!(planned("echo", &[]), echo);
+    let plan = planned("", &[]);
+    assert_eq!(plan.mode, Mode::Serve);
+    assert_eq!(plan.listen, [ListenAddress::Tcp("127.0.0.1:8080".parse().unwrap())]);
+    assert_eq!((plan.limits, plan.reach), (Limits::relay(), Reach::Loopback));
+    assert_eq!((plan.broadcast, &plan.log), (Broadcast::Others, &Filter::default()));
+    assert_eq!((plan.admin, plan.keys), (None, KeysPlan::default()));
+    assert_eq!((plan.access, plan.warnings), (AccessPlan::default(), Vec::new()));
+    assert!(plan.settings.iter().all(|setting| setting.source == Source::Default));
+    assert_eq!(planned("serve", &[]), planned("", &[]));
+    let echo = planned("echo", &[]);
+    assert_eq!((echo.mode, echo.limits, echo.reach), (Mode::Echo, Limits::echo(), plan.reach));
+    assert_eq!(echo.listen, plan.listen);
 }
 
 #[test]
@@ -200,8 +204,8 @@ const REFUSED: &[Refusal] = &[
         "'127.0.0.1:80': this address is given twice",
     ),
     Refusal("", &[("SWITCHBOARD_LISTEN", "1,,2")], "SWITCHBOARD_LISTEN '': not an address"),
-    Refusal("--listen 0.0.0.0:80", NONE, "Add --open (or SWITCHBOARD_OPEN=1)"),
-    Refusal("echo --listen [::]:80", NONE, "Add --open"),
+    Refusal("--listen 0.0.0.0:80", NONE, "Add --auth, or --open (SWITCHBOARD_OPEN=1)"),
+    Refusal("echo --listen [::]:80", NONE, "or --open"),
     Refusal("--listen 1 --listen 10.0.0.1:80", NONE, "--listen '10.0.0.1:80': other machines"),
     Refusal(
         "",
@@ -235,10 +239,11 @@ fn what_is_not_utf_8_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let bytes = || OsString::from_vec(b"64\xFFk".to_vec());
     let args = ["switchboard".into(), "--max-message".into(), bytes()];
-    let exit = cli::plan(args.into_iter(), &|_| None).expect_err("not UTF-8");
+    let exit = cli::plan(args.into_iter(), Surroundings::empty()).expect_err("not UTF-8");
     assert!(exit.text.contains("--max-message '64\u{FFFD}k': not UTF-8"), "{}", exit.text);
     let env = |name: &str| (name == "SWITCHBOARD_LISTEN").then(bytes);
-    let exit = cli::plan(["switchboard".into()].into_iter(), &env).expect_err("not UTF-8");
+    let around = Surroundings { env: &env, ..Surroundings::empty() };
+    let exit = cli::plan(["switchboard".into()].into_iter(), around).expect_err("not UTF-8");
     assert!(exit.text.contains("SWITCHBOARD_LISTEN"), "{}", exit.text);
     assert_eq!(exit.code, 2);
 }
@@ -308,13 +313,22 @@ fn help_names_every_limit_with_default_range_and_variable() {
                 assert!(entry.contains(wanted), "{line}: {wanted} is not in {entry}");
             }
         }
-        let headings = ["Listening:", "Relay:", "Messages:", "Deadlines:", "Memory:", "Logging:"];
-        let places: Vec<_> = headings.iter().map(|heading| exit.text.find(heading)).collect();
+        let of_relay = ["Access:", "Push API:"].iter().filter(|_| !is_echo);
+        let first = ["Configuration:", "Listening:"].iter().chain(of_relay);
+        let last = ["Relay:", "Messages:", "Deadlines:", "Memory:", "Logging:"];
+        let headings = first.chain(&last);
+        let places: Vec<_> = headings.map(|heading| exit.text.find(heading)).collect();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{line}: {places:?}");
         for wanted in ["--listen <ADDR>", "--open", "--log <FILTER>", "Values:", "Exit codes:"] {
             assert!(exit.text.contains(wanted), "{line}: {wanted}");
         }
-        assert_eq!(exit.text.contains("--broadcast <WHOM>"), !is_echo, "{line}");
+        for setting in SETTINGS {
+            let is_there = exit.text.contains(&format!("--{} ", setting.name))
+                || exit.text.contains(&format!("--{}\n", setting.name));
+            let is_for_it = !is_echo || setting.scope == Scope::Both;
+            assert!(is_there == is_for_it, "{line}: {}", setting.name);
+            assert!(!is_for_it || exit.text.contains(&format!("[env: {}", setting.env)));
+        }
         let widest = exit.text.lines().map(str::len).max();
         assert!(widest <= Some(110), "{line}: {widest:?} columns");
     }

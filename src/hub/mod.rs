@@ -6,6 +6,7 @@ mod conn_map;
 mod dense;
 pub mod groups;
 mod hash;
+pub mod links;
 pub mod rooms;
 pub mod routes;
 mod slots;

@@ -1,0 +1,223 @@
+//! Routing: from one message to the connections it is for.
+//!
+//! ```text
+//!   {"receiver":"alice",…}   alice's connections, but not the one it came from      direct
+//!   {"group":"room1",…}      all connections of all members, likewise               group
+//!   hello                    the connections on the same URL path                   broadcast
+//! ```
+//!
+//! This module does not know how a message is read, or how it leaves.
+
+use super::Relay;
+use super::gap::Gaps;
+use super::name::Name;
+use super::reply::{Pieces, Refusal, Target, escape};
+use crate::config::Broadcast;
+use crate::engine::{Context, Delivery};
+use crate::hub::ConnId;
+use crate::hub::groups::Joined;
+use crate::hub::routes::UserKey;
+use crate::protocol::{Message, MessageKind};
+
+impl Relay {
+    /// To every connection of one user, but never back to the one it came from.
+    pub(super) fn direct(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        receiver: &str,
+        content: &str,
+    ) {
+        let target = Target::Receiver(receiver);
+        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
+        let routes = self.identities.routes();
+        let name = escape(routes.name(speaker), &mut self.scratch);
+        let parts = [r#"{"sender":""#, name, r#"","content":"#, content, "}"].map(str::as_bytes);
+        let delivery = match routes.find(receiver).map(|user| routes.connections(user)) {
+            None => Delivery::Gone,
+            Some([only]) if *only == from => Delivery::Gone,
+            Some([only]) => self.gaps.send_parts(cx, *only, MessageKind::Text, &parts),
+            Some(devices) => {
+                let others = devices.iter().copied().filter(|&to| to != from);
+                to_any_device(cx, &mut self.gaps, &mut self.missed, others, &parts)
+            }
+        };
+        match delivery {
+            Delivery::Queued => {}
+            Delivery::Congested => self.refuse(cx, from, Refusal::ReceiverCongested, target),
+            Delivery::Dropped => self.refuse(cx, from, Refusal::ServerCongested, target),
+            Delivery::Gone => self.refuse(cx, from, Refusal::ReceiverOffline, target),
+        }
+    }
+
+    /// To every connection of every member, but never back to the one it came from.
+    pub(super) fn group(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        group: &str,
+        content: &str,
+    ) {
+        let target = Target::Group(group);
+        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
+        let (routes, groups) = (self.identities.routes(), self.identities.groups());
+        let Some(key) = groups.membership(speaker, group) else {
+            return self.refuse(cx, from, Refusal::NotAMember, target);
+        };
+        let mut escaped_group = String::new();
+        let name = escape(routes.name(speaker), &mut self.scratch);
+        let group = escape(group, &mut escaped_group);
+        let parts =
+            [r#"{"sender":""#, name, r#"","group":""#, group, r#"","content":"#, content, "}"]
+                .map(str::as_bytes);
+        let members = groups.members(key).iter();
+        let connections = members.flat_map(|&user| routes.connections(user)).copied();
+        let others = connections.filter(|&to| to != from);
+        to_everybody(cx, &mut self.gaps, others, MessageKind::Text, &parts);
+    }
+
+    /// To everybody in the room, unchanged.
+    pub(super) fn broadcast(&mut self, cx: &mut Context<'_>, from: ConnId, message: Message<'_>) {
+        let to_itself = match self.broadcast {
+            Broadcast::Others => false,
+            Broadcast::All => true,
+            Broadcast::Off => {
+                return self.refuse(cx, from, Refusal::BroadcastOff, Target::Nobody);
+            }
+        };
+        let around = self.rooms.around(from).iter().copied();
+        let recipients = around.filter(|&to| to_itself || to != from);
+        to_everybody(cx, &mut self.gaps, recipients, message.kind(), &[message.as_bytes()]);
+    }
+
+    pub(super) fn join(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        group: &str,
+    ) {
+        let target = Target::Group(group);
+        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
+        match self.identities.groups_mut().join(speaker, group) {
+            Joined::Already(_) | Joined::Now(_) => self.confirm(cx, from, group),
+            Joined::TooMany => self.refuse(cx, from, Refusal::TooManyGroups, target),
+        }
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        group: &str,
+    ) {
+        let Some(speaker) = self.speaker(cx, from, sender, Target::Group(group)) else { return };
+        self.identities.groups_mut().leave(speaker, group);
+        self.confirm(cx, from, group);
+    }
+
+    /// Who a routed message is from; `None` if it was refused, which the sender has been told.
+    fn speaker(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        target: Target<'_>,
+    ) -> Option<UserKey> {
+        match self.identities.speaker(from, sender)? {
+            Ok(speaker) => Some(speaker),
+            Err(refusal) => {
+                self.refuse(cx, from, refusal, target);
+                None
+            }
+        }
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: ConnId,
+        refusal: Refusal,
+        target: Target<'_>,
+    ) {
+        let pieces = Pieces::error(refusal, target, &mut self.scratch);
+        reply(cx, &mut self.gaps, to, &pieces);
+    }
+
+    fn confirm(&mut self, cx: &mut Context<'_>, to: ConnId, group: &str) {
+        let pieces = Pieces::ok(group, &mut self.scratch);
+        reply(cx, &mut self.gaps, to, &pieces);
+    }
+
+    pub(super) fn reply(&mut self, cx: &mut Context<'_>, to: ConnId, pieces: &Pieces<'_>) {
+        reply(cx, &mut self.gaps, to, pieces);
+    }
+}
+
+/// A reply that its connection has no room for is a message it missed.
+fn reply(cx: &mut Context<'_>, gaps: &mut Gaps, to: ConnId, pieces: &Pieces<'_>) {
+    let delivery = gaps.send_parts(cx, to, MessageKind::Text, &pieces.as_parts());
+    gaps.note(to, delivery);
+}
+
+/// Queues one message to everybody; who has no room for it misses it and will be told. It is
+/// encoded once, and for a single recipient without the shared copy.
+fn to_everybody(
+    cx: &mut Context<'_>,
+    gaps: &mut Gaps,
+    recipients: impl Iterator<Item = ConnId> + Clone,
+    kind: MessageKind,
+    parts: &[&[u8]],
+) {
+    let mut first_two = recipients.clone();
+    match (first_two.next(), first_two.next()) {
+        (None, _) => {}
+        (Some(only), None) => {
+            let delivery = gaps.send_parts(cx, only, kind, parts);
+            gaps.note(only, delivery);
+        }
+        (Some(_), Some(_)) => {
+            let frame = cx.frame(kind, parts);
+            for to in recipients {
+                let delivery = gaps.send_frame(cx, to, &frame);
+                gaps.note(to, delivery);
+            }
+        }
+    }
+}
+
+/// Queues one message to the devices of one user and says what became of it: queued if any of
+/// them took it, and then those that had no room missed it; otherwise nobody missed anything,
+/// because the sender is told.
+fn to_any_device(
+    cx: &mut Context<'_>,
+    gaps: &mut Gaps,
+    missed: &mut Vec<(ConnId, Delivery)>,
+    devices: impl Iterator<Item = ConnId>,
+    parts: &[&[u8]],
+) -> Delivery {
+    let frame = cx.frame(MessageKind::Text, parts);
+    let mut outcome = Delivery::Gone;
+    missed.clear();
+    for to in devices {
+        let delivery = gaps.send_frame(cx, to, &frame);
+        match (delivery, outcome) {
+            (Delivery::Queued, _) => outcome = Delivery::Queued,
+            (Delivery::Congested, Delivery::Dropped | Delivery::Gone)
+            | (Delivery::Dropped, Delivery::Gone) => outcome = delivery,
+            _ => {}
+        }
+        if delivery != Delivery::Queued {
+            missed.push((to, delivery));
+        }
+    }
+    if outcome == Delivery::Queued {
+        for &(to, delivery) in &*missed {
+            gaps.note(to, delivery);
+        }
+    }
+    outcome
+}

@@ -1,0 +1,4 @@
+//! Configuration: the file, where values come from, and what the real binary makes of them.
+#![cfg(feature = "cli")]
+
+mod readme;

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use log::warn;
 
-use super::handler::{Cause, Counts, Delivery};
+use super::handler::{Cause, Counts, Delivery, Verdict};
 use super::peer::Peer;
 use super::remote::{Door, Remote};
 use super::slot::{Slot, Stage};
@@ -52,6 +52,10 @@ pub(super) struct Core {
     is_flushing: bool,
     /// Opened connections whose `on_close` is owed at the end of the tick.
     pub ended: Vec<ConnId>,
+    /// What callbacks have decided about pending connections, to be taken up when they are over.
+    pub decided: Vec<(ConnId, Verdict)>,
+    /// Connections that ended while they were pending, whose `on_abandoned` is owed.
+    pub abandoned: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
     pub gone: Vec<ConnId>,
     pub actions: Vec<Action>,
@@ -113,6 +117,8 @@ impl Core {
             flushing: VecDeque::new(),
             is_flushing: false,
             ended: Vec::new(),
+            decided: Vec::new(),
+            abandoned: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),
             resumed: Vec::new(),

@@ -20,6 +20,10 @@ pub trait Handler: Sized {
     ///
     /// A malformed opening handshake never gets here: the engine refuses it (RFC 6455 §4.2.1).
     /// The default opens whatever asks for WebSocket and answers everything else with 426.
+    ///
+    /// With [`Verdict::Pending`] the decision comes later, by [`Context::decide`], or
+    /// [`on_abandoned`](Handler::on_abandoned) says that it is not needed any more. The request is
+    /// borrowed, so a handler keeps what it needs of it.
     fn on_request(
         &mut self,
         cx: &mut Context<'_>,
@@ -33,8 +37,16 @@ pub trait Handler: Sized {
         }
     }
 
-    /// The connection is open: the 101 is queued. Follows the [`Verdict::Upgrade`] at once.
+    /// The connection is open: the 101 is queued. Follows the [`Verdict::Upgrade`] of
+    /// [`on_request`](Handler::on_request) at once, and one given to [`Context::decide`] when the
+    /// callback that gave it is over.
     fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        let _ = (cx, id);
+    }
+
+    /// A connection ended while its [`Verdict::Pending`] stood: its client left, its deadline
+    /// passed, the server stops or has no memory left. The last call for this connection.
+    fn on_abandoned(&mut self, cx: &mut Context<'_>, id: ConnId) {
         let _ = (cx, id);
     }
 
@@ -84,7 +96,7 @@ pub struct Request<'h, 'b> {
     pub body: &'h [u8],
 }
 
-/// What [`Handler::on_request`] decides.
+/// What [`Handler::on_request`] decides, or [`Context::decide`] after it.
 #[derive(Debug)]
 pub enum Verdict {
     /// Open a WebSocket connection, naming the subprotocol that was chosen from the offers.
@@ -94,6 +106,9 @@ pub enum Verdict {
     },
     /// Answer, and end the TCP connection.
     Respond(Response),
+    /// Not known yet: [`Context::decide`] follows. The deadline of the request head goes on
+    /// meanwhile; after it the answer is 503.
+    Pending,
 }
 
 /// What became of something that was sent. Not an error: a connection may end or fall behind at

@@ -48,9 +48,10 @@ use std::fmt;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::tools::bench::Settings;
-pub use auth::{Algorithm, Auth};
+pub use auth::Auth;
 pub use environment::unknown_variables;
 pub use listen::ListenAddress;
+pub use load::{Loaded, load};
 pub use plan::{AccessPlan, Effective, KeysPlan, Plan, Surroundings};
 pub use setting::{Kind, Reload, SETTINGS, Scope, Setting, markdown_table};
 pub use text_file::{Exposure, FileText, read_file};

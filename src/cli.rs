@@ -4,6 +4,7 @@
 //! switchboard [serve] [SETTINGS] [LIMITS]
 //! switchboard echo    [SETTINGS] [LIMITS]
 //! switchboard bench   [OPTIONS] URL
+//! switchboard check-config [SETTINGS] [LIMITS]
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -34,14 +35,15 @@ mod command;
 mod environment;
 mod file;
 mod listen;
+mod load;
 mod plan;
+mod print;
 mod setting;
 mod text_file;
 mod value;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
 
 use clap::error::{ContextKind, ContextValue};
 
@@ -72,7 +74,7 @@ pub enum Mode {
     Serve,
 }
 
-/// Why nothing is started: help that was asked for, or a mistake.
+/// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// The exit code: 0, or 2 for what is wrong in arguments and environment.
@@ -105,29 +107,54 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
         Some(("bench", matches)) => {
             return Ok(Task::Bench(Box::new(bench::settings(matches)?)));
         }
+        Some((command::CHECK, matches)) => {
+            let (plan, problems) = plan::read(Mode::Serve, matches, around);
+            return Err(load::check(&plan, problems, around.read));
+        }
         Some(("echo", matches)) => (Mode::Echo, matches),
         Some((_, matches)) => (Mode::Serve, matches),
         None => (Mode::Serve, &root),
     };
     let (plan, problems) = plan::read(mode, matches, around);
-    if problems.is_empty() { Ok(Task::Serve(Box::new(plan))) } else { Err(usage_errors(&problems)) }
+    if !problems.is_empty() {
+        return Err(usage_errors(&problems));
+    }
+    if matches.get_flag(command::PRINT) {
+        return Err(Exit { code: 0, text: print::toml(&plan), stream: Stream::Stdout });
+    }
+    Ok(Task::Serve(Box::new(plan)))
 }
 
 /// What is printed on stdout once the server listens: where, and what to open.
 ///
-/// `addresses` are the real ones, where `plan.listen` may have port 0.
-pub fn greeting(plan: &Plan, addresses: &[SocketAddr], connections_max: u64) -> String {
+/// `public` and `admin` are the real addresses, where the plan may have port 0.
+pub fn greeting(
+    plan: &Plan,
+    public: &[ListenAddress],
+    admin: &[ListenAddress],
+    connections_max: u64,
+) -> String {
+    let version = env!("CARGO_PKG_VERSION");
     let mode = match plan.mode {
         Mode::Echo => " echo",
         Mode::Serve => "",
     };
     let mut text = String::new();
-    for address in addresses {
-        let version = env!("CARGO_PKG_VERSION");
-        text.push_str(&format!("switchboard {version}{mode} listening on ws://{address}\n"));
+    for (what, scheme, addresses) in [("listening", "ws", public), ("push API", "http", admin)] {
+        for address in addresses {
+            let scheme = match address {
+                ListenAddress::Tcp(_) => format!("{scheme}://"),
+                ListenAddress::Unix(_) => String::new(),
+            };
+            text.push_str(&format!("switchboard {version}{mode} {what} on {scheme}{address}\n"));
+        }
     }
-    if let (Mode::Serve, Some(first)) = (plan.mode, addresses.first()) {
-        let page = listen::reachable(*first);
+    let is_open = plan.mode == Mode::Serve && plan.access.auth == Auth::Open;
+    let mut pages = public.iter().filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(listen::reachable(*address)),
+        ListenAddress::Unix(_) => None,
+    });
+    if let Some(page) = pages.next().filter(|_| is_open) {
         text.push_str(&format!("  open http://{page}/ in two windows\n"));
     }
     text.push_str(&format!("  up to {connections_max} connections at once\n"));

@@ -25,7 +25,7 @@ fn run(plan: &Plan) -> ExitCode {
     // Flushes the log when it goes, after a panic too.
     let _logger = logger::install(plan.log.clone());
     let unknown = cli::unknown_variables(std::env::vars_os().map(|(name, _)| name));
-    for warning in plan.warnings.iter().chain(&unknown) {
+    for warning in unknown.iter().chain(&plan.warnings) {
         log::warn!("{warning}");
     }
     match plan.mode {
@@ -51,11 +51,10 @@ fn serve<H: Handler>(plan: &Plan, handler: H) -> ExitCode {
         Ok(server) => server,
         Err(error) => return fail(&error),
     };
-    let greeting = cli::greeting(plan, server.local_addrs(), server.connections_max());
+    let addresses: Vec<_> =
+        server.local_addrs().iter().map(|address| ListenAddress::Tcp(*address)).collect();
+    let greeting = cli::greeting(plan, &addresses, &[], server.connections_max());
     print(Stream::Stdout, &greeting);
-    if plan.mode == Mode::Serve {
-        log::warn!("there is no authentication: user names are claims, not identities");
-    }
     match server.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

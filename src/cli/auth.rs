@@ -10,7 +10,7 @@
 //!
 //! This module does not know what is in a file, and whether an endpoint's address can be reached.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::value::Given;
 
@@ -85,13 +85,13 @@ impl Auth {
         }
     }
 
-    /// Writes it so that [`Auth::read`] reads it back, whatever the working directory is.
-    pub(super) fn show(&self) -> String {
+    /// Writes it so that [`Auth::read`] reads it back; `show` writes a path.
+    pub(super) fn show(&self, show: impl Fn(&Path) -> String) -> String {
         match self {
             Auth::Open => String::new(),
-            Auth::Tokens(file) => format!("tokens:{}", file.display()),
+            Auth::Tokens(file) => format!("tokens:{}", show(file)),
             Auth::Jwt { algorithm, key: Some(key) } => {
-                format!("jwt:{}:{}", algorithm.word(), key.display())
+                format!("jwt:{}:{}", algorithm.word(), show(key))
             }
             Auth::Jwt { algorithm, key: None } => format!("jwt:{}", algorithm.word()),
             Auth::Endpoint(url) => url.clone(),

@@ -27,13 +27,30 @@ pub(super) fn command() -> Command {
     let echo = with_arguments(Command::new("echo"), Mode::Echo)
         .about("Sends every message back: for conformance suites, benchmarks and learning")
         .after_help(NOTES);
+    let check = with_settings(Command::new(CHECK), Mode::Serve)
+        .about("Reads the configuration of `serve` and every file in it, and says what is wrong")
+        .after_help(NOTES);
     // As plain `switchboard` in `--version`, not as `switchboard-echo`.
-    [serve, echo, bench::command()]
+    [serve, echo, check, bench::command()]
         .into_iter()
         .fold(root, |root, command| root.subcommand(command.display_name("switchboard")))
 }
 
+/// The subcommand that starts nothing.
+pub(super) const CHECK: &str = "check-config";
+/// The flag that starts nothing either.
+pub(super) const PRINT: &str = "print-config";
+
 fn with_arguments(command: Command, mode: Mode) -> Command {
+    let print = Arg::new(PRINT)
+        .long(PRINT)
+        .action(ArgAction::SetTrue)
+        .help_heading("Configuration")
+        .help("print what is in effect, in TOML, with the place of each value; start nothing");
+    with_settings(command, mode).arg(print)
+}
+
+fn with_settings(command: Command, mode: Mode) -> Command {
     let settings = SETTINGS.iter().filter(|setting| setting.is_for(mode));
     let (last, first): (Vec<_>, Vec<_>) = settings.partition(|setting| setting.heading == LAST);
     command

@@ -68,6 +68,9 @@ impl Reading<'_> {
                     "a configuration file cannot name another one".to_owned()
                 }
                 Some(known) => format!("unknown setting '{key_shown}': is it {known}?"),
+                None if value.get_ref().is_table() => {
+                    format!("unknown section '{key_shown}': the file is a flat list of settings")
+                }
                 None => format!("unknown setting '{key_shown}'"),
             };
             return self.problem(span, &why);

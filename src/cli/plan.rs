@@ -136,7 +136,7 @@ pub(super) fn read(
     let open = reader.open();
     let access = reader.access();
     let admin = reader.admin();
-    let keys = reader.keys();
+    let keys = reader.keys(admin.as_ref());
     let broadcast = reader.broadcast();
     let limits = reader.limits();
     let log = reader.log();
@@ -272,11 +272,13 @@ impl Reader<'_> {
     }
 
     fn is_default(&mut self, setting: &'static Setting) {
-        self.settings.push(Effective {
-            name: setting.name,
-            texts: Vec::new(),
-            source: Source::Default,
-        });
+        let texts = Vec::new();
+        self.settings.push(Effective { name: setting.name, texts, source: Source::Default });
+    }
+
+    fn is_default_text(&mut self, setting: &'static Setting, text: String) {
+        let (name, texts) = (setting.name, vec![text]);
+        self.settings.push(Effective { name, texts, source: Source::Default });
     }
 
     fn is_set(&mut self, given: &Given, texts: Vec<String>) {
@@ -304,7 +306,7 @@ impl Reader<'_> {
             return None;
         };
         let path = given.path(&given.text);
-        self.is_set(&given, vec![path.to_string_lossy().into_owned()]);
+        self.is_set(&given, vec![absolute(&path)]);
         Some(path)
     }
 
@@ -323,6 +325,12 @@ impl Reader<'_> {
         self.is_set(&given, Vec::new());
         Some(Secret::new(given.text))
     }
+}
+
+/// As it can be written into a file that lies anywhere.
+fn absolute(path: &Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.to_str().map_or_else(|| path.display().to_string(), str::to_owned)
 }
 
 /// The environment separates with commas what the command line repeats.

@@ -4,6 +4,7 @@ use super::core::Core;
 use super::handler::{Cause, Delivery, Verdict};
 use super::remote::{Door, Remote};
 use super::slot::Stage;
+use super::totals::Totals;
 use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
@@ -32,6 +33,16 @@ impl Context<'_> {
     /// How many TCP connections there are, opening and closing ones included.
     pub fn connections(&self) -> usize {
         self.core.slots.len()
+    }
+
+    /// Whether the server shuts down: nobody is let in any more, and connections are being closed.
+    pub fn is_stopping(&self) -> bool {
+        self.core.stopping
+    }
+
+    /// Numbers about all connections. Looks at each: for every few seconds, not for every message.
+    pub fn totals(&self) -> Totals {
+        self.core.totals()
     }
 
     /// Whether messages may be sent to the connection.

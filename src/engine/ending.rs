@@ -24,6 +24,7 @@ impl Core {
     // ---- answering -----------------------------------------------------------------------------
 
     pub fn refuse(&mut self, id: ConnId, error: HandshakeError) {
+        self.totals.refused += 1;
         if let Some(slot) = self.slots.get(id) {
             let (peer, status) = (slot.peer, error.status());
             info!("refused conn={id} peer={peer} status={status} reason=\"{error}\"");

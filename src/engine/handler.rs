@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use log::info;
+
 use super::context::Context;
 use super::remote::{Door, Remote};
 use crate::hub::ConnId;
@@ -66,6 +68,12 @@ pub trait Handler: Sized {
     /// A timer set by [`Context::set_timer`] is due.
     fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
         let _ = (cx, key);
+    }
+
+    /// The operator has changed something that can be read anew: SIGHUP came.
+    fn on_hangup(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+        info!("hangup ignored reason=\"there is nothing to reload\"");
     }
 
     /// All input of this tick is delivered and nothing of it is written yet.
@@ -164,21 +172,28 @@ pub enum Cause {
     Timeout(Deadline),
 }
 
+impl Cause {
+    /// The cause in one word, as log lines have it after `cause=`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Cause::Application => "application",
+            Cause::Peer => "peer",
+            Cause::Lost => "lost",
+            Cause::Panicked => "panicked",
+            Cause::Protocol(_) => "protocol",
+            Cause::Shutdown => "shutdown",
+            Cause::Overloaded => "overloaded",
+            Cause::Timeout(Deadline::RequestHead) => "head_timeout",
+            Cause::Timeout(Deadline::Ping | Deadline::Pong) => "ping_timeout",
+            Cause::Timeout(Deadline::Close) => "close_timeout",
+            Cause::Timeout(Deadline::Write) => "write_timeout",
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Application => f.write_str("application"),
-            Cause::Peer => f.write_str("peer"),
-            Cause::Lost => f.write_str("lost"),
-            Cause::Panicked => f.write_str("panicked"),
-            Cause::Protocol(_) => f.write_str("protocol"),
-            Cause::Shutdown => f.write_str("shutdown"),
-            Cause::Overloaded => f.write_str("overloaded"),
-            Cause::Timeout(Deadline::RequestHead) => f.write_str("head_timeout"),
-            Cause::Timeout(Deadline::Ping | Deadline::Pong) => f.write_str("ping_timeout"),
-            Cause::Timeout(Deadline::Close) => f.write_str("close_timeout"),
-            Cause::Timeout(Deadline::Write) => f.write_str("write_timeout"),
-        }
+        f.write_str(self.label())
     }
 }
 

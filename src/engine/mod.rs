@@ -40,6 +40,7 @@ mod opening;
 mod peer;
 mod remote;
 mod slot;
+mod totals;
 
 use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +54,7 @@ pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdi
 use self::peer::Peer;
 pub use self::remote::{Door, Remote};
 use self::slot::{Stage, Wish};
+pub use self::totals::Totals;
 use crate::config::Limits;
 use crate::hub::ConnId;
 use crate::outbox::{Outbox, Source};
@@ -315,6 +317,11 @@ impl<H: Handler> Engine<H> {
         self.callback(None, call);
     }
 
+    /// Step 3: the operator means that what can be read anew should be (SIGHUP).
+    pub fn hang_up(&mut self) {
+        self.callback(None, |handler, cx| handler.on_hangup(cx));
+    }
+
     /// Step 4: acts on the deadlines that have passed.
     pub fn run_timers(&mut self) {
         self.core.trim();
@@ -378,6 +385,7 @@ impl<H: Handler> Engine<H> {
         while let Some(id) = self.core.ended.pop() {
             let Some(slot) = self.core.slots.get(id) else { continue };
             let (closed, peer) = (slot.closed(self.core.now), slot.peer);
+            self.core.totals.count_closed(closed.cause);
             self.callback(None, |handler, _| log_closed(id, handler.user(id), peer, &closed));
             self.callback(Some(id), |handler, cx| handler.on_close(cx, id, &closed));
         }

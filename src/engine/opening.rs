@@ -200,6 +200,7 @@ impl<H: Handler> Engine<H> {
         slot.opened = true;
         slot.opened_at = now;
         let peer = slot.peer;
+        self.core.totals.opened += 1;
         self.core.mark_dirty(id);
         self.core.schedule(id);
         self.handler.on_open(&mut Context { core: &mut self.core }, id);

@@ -1,6 +1,6 @@
 //! What the values mean: addresses, limits, and what may not stand together.
 
-use super::{AccessPlan, Auth, Effective, KeysPlan, Reader};
+use super::{AccessPlan, Auth, Effective, KeysPlan, Reader, absolute};
 use crate::cli::Mode;
 use crate::cli::auth::Algorithm;
 use crate::cli::listen::{self, ListenAddress};
@@ -19,8 +19,9 @@ impl Reader<'_> {
                 self.is_set(&first.clone(), texts);
             }
             None => {
-                self.is_default(&setting::LISTEN);
-                addresses.push((None, ListenAddress::Tcp(listen::DEFAULT)));
+                let address = ListenAddress::Tcp(listen::DEFAULT);
+                self.is_default_text(&setting::LISTEN, address.to_string());
+                addresses.push((None, address));
             }
         }
         for value in values {
@@ -76,6 +77,17 @@ impl Reader<'_> {
                 self.problems.extend(problem);
             }
         }
+        if self.mode == Mode::Serve && access.auth == Auth::Open {
+            self.warnings.push(match beyond.first() {
+                None => {
+                    "there is no authentication: user names are claims, not identities".to_owned()
+                }
+                Some((_, address)) => format!(
+                    "there is no authentication, and other machines reach {address}: anybody \
+                     there can claim to be any user"
+                ),
+            });
+        }
         if open == Reach::Open || !beyond.is_empty() { Reach::Open } else { Reach::Loopback }
     }
 
@@ -89,7 +101,7 @@ impl Reader<'_> {
             None => self.is_default(&setting::AUTH),
             Some(given) => match Auth::read(given) {
                 Ok(read) => {
-                    self.is_set(given, vec![read.show()]);
+                    self.is_set(given, vec![read.show(absolute)]);
                     plan.auth = read;
                 }
                 Err(why) => self.problems.push(given.problem(why)),
@@ -178,12 +190,27 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn keys(&mut self) -> KeysPlan {
+    pub(super) fn keys(&mut self, admin: Option<&ListenAddress>) -> KeysPlan {
         if self.mode == Mode::Echo {
             return KeysPlan::default();
         }
         let file = self.path(&setting::ADMIN_KEYS);
-        KeysPlan { file, key: self.secret(&setting::ADMIN_KEY) }
+        let key = self.secret(&setting::ADMIN_KEY);
+        let has_keys = file.is_some() || key.is_some();
+        if file.is_some() && key.is_some() {
+            self.problems.push("--admin-keys and --admin-key: only one can be meant".to_owned());
+        }
+        match (admin, has_keys) {
+            (Some(_), false) => self.warnings.push(
+                "the push API has no keys: nothing but /livez, /readyz and /metrics answers"
+                    .to_owned(),
+            ),
+            (None, true) => self.warnings.push(
+                "there are keys of the push API but no --admin: nobody can use them".to_owned(),
+            ),
+            _ => {}
+        }
+        KeysPlan { file, key }
     }
 
     pub(super) fn broadcast(&mut self) -> Broadcast {
@@ -191,7 +218,7 @@ impl Reader<'_> {
             return Broadcast::default();
         }
         let Some(given) = self.one(&setting::BROADCAST) else {
-            self.is_default(&setting::BROADCAST);
+            self.is_default_text(&setting::BROADCAST, "others".to_owned());
             return Broadcast::default();
         };
         self.is_set(&given, vec![given.text.clone()]);

@@ -39,6 +39,10 @@ use unit::{DAY, GIB, KIB, MIB, SECOND};
 pub enum Group {
     /// Connections and their opening handshakes.
     Listening,
+    /// Who may come, and what he may do; the relay has it.
+    Access,
+    /// The push API, which the relay has.
+    Push,
     /// What only the relay has: users, groups, JSON.
     Relay,
     /// What one WebSocket message may be.
@@ -54,11 +58,18 @@ impl Group {
     pub const fn heading(self) -> &'static str {
         match self {
             Group::Listening => "Listening",
+            Group::Access => "Access",
+            Group::Push => "Push API",
             Group::Relay => "Relay",
             Group::Messages => "Messages",
             Group::Deadlines => "Deadlines",
             Group::Memory => "Memory",
         }
+    }
+
+    /// Whether `echo` has no use for what stands under it.
+    pub const fn is_for_relay(self) -> bool {
+        matches!(self, Group::Access | Group::Push | Group::Relay)
     }
 }
 

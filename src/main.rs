@@ -4,13 +4,13 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use switchboard::cli::{self, Mode, Plan, Stream, Task};
+use switchboard::cli::{self, ListenAddress, Mode, Plan, Stream, Surroundings, Task};
 use switchboard::echo::Echo;
 use switchboard::tools::bench;
 use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 fn main() -> ExitCode {
-    match cli::plan(std::env::args_os(), &|name| std::env::var_os(name)) {
+    match cli::plan(std::env::args_os(), Surroundings::system()) {
         Ok(Task::Serve(plan)) => run(&plan),
         Ok(Task::Bench(settings)) => measure(&settings),
         Err(exit) => {
@@ -25,7 +25,7 @@ fn run(plan: &Plan) -> ExitCode {
     // Flushes the log when it goes, after a panic too.
     let _logger = logger::install(plan.log.clone());
     let unknown = cli::unknown_variables(std::env::vars_os().map(|(name, _)| name));
-    for warning in plan.warnings.iter().chain(&unknown) {
+    for warning in unknown.iter().chain(&plan.warnings) {
         log::warn!("{warning}");
     }
     match plan.mode {
@@ -41,16 +41,23 @@ fn run(plan: &Plan) -> ExitCode {
 }
 
 fn serve<H: Handler>(plan: &Plan, handler: H) -> ExitCode {
-    let bound = Server::bind(plan.limits, &plan.listen, handler).and_then(Server::with_signals);
+    let mut addresses = Vec::new();
+    for address in plan.listen.iter().chain(&plan.admin) {
+        match address {
+            ListenAddress::Tcp(address) if plan.admin.is_none() => addresses.push(*address),
+            // Until the event loop has such listeners.
+            _ => return fail(&format!("cannot listen on {address} yet")),
+        }
+    }
+    let bound = Server::bind(plan.limits, &addresses, handler).and_then(Server::with_signals);
     let server = match bound {
         Ok(server) => server,
         Err(error) => return fail(&error),
     };
-    let greeting = cli::greeting(plan, server.local_addrs(), server.connections_max());
+    let addresses: Vec<_> =
+        server.local_addrs().iter().map(|address| ListenAddress::Tcp(*address)).collect();
+    let greeting = cli::greeting(plan, &addresses, &[], server.connections_max());
     print(Stream::Stdout, &greeting);
-    if plan.mode == Mode::Serve {
-        log::warn!("there is no authentication: user names are claims, not identities");
-    }
     match server.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),

@@ -1,12 +1,12 @@
 //! What the engine tells its handler of the outside: where a connection comes from, by which door,
-//! and what the calendar says.
+//! and what the calendar says. And what the handler says of it counts only while it is there.
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
-use switchboard::engine::{Door, Engine, Remote};
+use switchboard::engine::{Counts, Delivery, Door, Engine, Flow, Remote, Totals};
 use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::Response;
-use switchboard::{ConnId, Context, Handler, Limits, Message, Request, Verdict};
+use switchboard::{Closed, ConnId, Context, Handler, Limits, Message, Request, Verdict};
 
 /// Writes down what it is told.
 #[derive(Default)]
@@ -28,6 +28,157 @@ impl Handler for Clerk {
     }
 
     fn on_message(&mut self, _: &mut Context<'_>, _: ConnId, _: Message<'_>) {}
+}
+
+/// Sends the first connection what needs more memory than there is without the one that asks.
+struct Spender {
+    first: Option<ConnId>,
+    opened: usize,
+    closed: usize,
+}
+
+impl Handler for Spender {
+    fn on_request(&mut self, cx: &mut Context<'_>, id: ConnId, _: &Request<'_, '_>) -> Verdict {
+        match self.first {
+            None => self.first = Some(id),
+            Some(first) => {
+                let sent = cx.send(first, Message::Binary(&[0; 60_000]));
+                assert_eq!(sent, Delivery::Queued);
+            }
+        }
+        Verdict::Upgrade { protocol: None }
+    }
+
+    fn on_open(&mut self, _: &mut Context<'_>, _: ConnId) {
+        self.opened += 1;
+    }
+
+    fn on_message(&mut self, _: &mut Context<'_>, _: ConnId, _: Message<'_>) {}
+
+    fn on_close(&mut self, _: &mut Context<'_>, _: ConnId, _: &Closed) {
+        self.closed += 1;
+    }
+}
+
+#[test]
+fn a_connection_that_is_closed_for_its_memory_while_it_asks_is_not_opened() {
+    let limits = Limits { outbox_total_bytes: 65_536, ..Limits::relay() };
+    let handler = Spender { first: None, opened: 0, closed: 0 };
+    let mut engine = Engine::new(limits, handler);
+    let _ = engine.accept(Remote::Unix, Door::Public).map(|id| {
+        let _ = engine.receive(id, &mut upgrade(""));
+        while let Some(id) = engine.next_dirty() {
+            let len = engine.output(id).unwrap().len();
+            engine.wrote(id, len, len);
+        }
+    });
+    // A long head in two reads: the first is accounted for.
+    let id = engine.accept(Remote::Unix, Door::Public).unwrap();
+    let mut request = upgrade(&"x".repeat(10_000));
+    let _ = engine.receive(id, &mut request[..9_000]);
+    assert_eq!(engine.receive(id, &mut request[9_000..]), Flow::Gone);
+    engine.reap(&mut Vec::new());
+    assert_eq!((engine.handler().opened, engine.handler().closed), (1, 0));
+    assert_eq!(engine.connections(), 1);
+}
+
+/// Echoes, reloads, and panics when told to.
+#[derive(Default)]
+struct Reloading {
+    hangups: usize,
+    panics: bool,
+}
+
+impl Handler for Reloading {
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        let _ = cx.send(id, message);
+        let _ = cx.send(id, message);
+    }
+
+    fn on_hangup(&mut self, cx: &mut Context<'_>) {
+        assert!(!cx.is_stopping());
+        self.hangups += 1;
+        assert!(!self.panics, "told to panic");
+    }
+}
+
+#[test]
+fn a_hangup_is_told_and_a_panic_in_it_ends_nothing() {
+    let mut engine = Engine::new(Limits::relay(), Reloading::default());
+    engine.hang_up();
+    engine.inject(|handler, _| handler.panics = true);
+    engine.hang_up();
+    assert_eq!(engine.handler().hangups, 2);
+    engine.shut_down();
+    engine.inject(|_, cx| assert!(cx.is_stopping()));
+    assert_eq!(engine.handler().hangups, 2);
+}
+
+/// Totals are what the parts come to, also when the parts are gone.
+#[test]
+fn totals_add_up_what_is_here_and_what_is_gone() {
+    let limits = Limits { connections_max: 4, outbox_high_bytes: 1_024, ..Limits::echo() };
+    let mut engine = Engine::new(limits, Reloading::default());
+    let totals = |engine: &mut Engine<Reloading>| {
+        let mut found = Totals::default();
+        engine.inject(|_, cx| found = cx.totals());
+        found
+    };
+    let accept = |engine: &mut Engine<Reloading>| engine.accept(Remote::Unix, Door::Public);
+    let (asks, refused) = (upgrade(""), b"nonsense\r\n\r\n");
+    let ids: Vec<ConnId> = (0..3).map(|_| accept(&mut engine).unwrap()).collect();
+    for id in &ids[..2] {
+        let _ = engine.receive(*id, &mut asks.clone());
+    }
+    let _ = engine.receive(ids[2], &mut refused.to_vec());
+    let frame = [&b"\x82\xFE\x02\x58\0\0\0\0"[..], &[0; 600]].concat();
+    let _ = engine.receive(ids[0], &mut frame.clone());
+    engine.before_flush();
+    let mut written = 0;
+    while let Some(id) = engine.next_dirty() {
+        let len = engine.output(id).unwrap().len();
+        engine.wrote(id, len, len);
+        written += len;
+    }
+    let now = totals(&mut engine);
+    assert_eq!((now.connections, now.open, now.accepted, now.opened), (3, 2, 3, 2));
+    assert_eq!((now.refused, now.congested, now.turned_away), (1, 0, 0));
+    let (bytes_in, bytes_out) = (2 * asks.len() + refused.len() + frame.len(), written);
+    let counts = Counts {
+        messages_in: 1,
+        messages_out: 2,
+        bytes_in: bytes_in as u64,
+        bytes_out: bytes_out as u64,
+    };
+    assert_eq!(now.counts, counts);
+
+    // What is queued for it is above high water then.
+    let _ = engine.receive(ids[1], &mut frame.clone());
+    let full = ids[1];
+    engine.inject(|_, cx| assert_eq!(cx.send(full, Message::Text("")), Delivery::Congested));
+    assert_eq!(totals(&mut engine).congested, 1);
+    assert_eq!(totals(&mut engine).buffered_bytes as usize, engine.buffered());
+    engine.reset(ids[0]);
+    engine.end_of_input(ids[2]);
+    engine.reset(ids[1]);
+    engine.reap(&mut Vec::new());
+    let gone = totals(&mut engine);
+    assert_eq!((gone.connections, gone.open, gone.opened), (0, 0, 2));
+    assert_eq!(gone.counts.bytes_in, (bytes_in + frame.len()) as u64);
+    assert_eq!(gone.closed().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [("lost", 2)]);
+
+    // Four are let in, 32 more are told that they are too many.
+    for _ in 0..40 {
+        let _ = accept(&mut engine);
+    }
+    let full = totals(&mut engine);
+    assert_eq!((full.accepted, full.turned_away), (3 + 36, 4));
+}
+
+fn upgrade(filler: &str) -> Vec<u8> {
+    let head = "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    format!("{head}X: {filler}\r\n\r\n").into_bytes()
 }
 
 #[test]

@@ -352,7 +352,7 @@ fn a_hangup_is_logged_and_ends_nothing() {
         server.signal("HUP");
         client.round_trip("still here");
     }
-    eventually("it is logged", || server.log().contains(" info signal=1 ignored reason="));
+    eventually("it is logged", || server.log().contains(" info hangup ignored reason="));
     server.signal("TERM");
     client.expect_close(1001);
     drop(client);

@@ -105,7 +105,8 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, Exit> {
 
 fn refuse_url(url: &str, error: UrlError) -> Exit {
     // Not through `Source`: it has no flag.
-    let shown: String = url.chars().take(super::SHOWN_MAX).flat_map(char::escape_debug).collect();
+    let shown: String =
+        url.chars().take(super::value::SHOWN_MAX).flat_map(char::escape_debug).collect();
     usage_error(&format!("URL '{shown}': {error}"))
 }
 

@@ -1,9 +1,10 @@
 //! What a callback may do: the view of the engine that a [`Handler`](super::Handler) is given.
 
 use super::core::Core;
-use super::handler::{Cause, Delivery};
+use super::handler::{Cause, Delivery, Verdict};
 use super::remote::{Door, Remote};
 use super::slot::Stage;
+use super::totals::Totals;
 use crate::hub::ConnId;
 use crate::outbox::Frame;
 use crate::protocol::{Message, MessageKind};
@@ -32,6 +33,16 @@ impl Context<'_> {
     /// How many TCP connections there are, opening and closing ones included.
     pub fn connections(&self) -> usize {
         self.core.slots.len()
+    }
+
+    /// Whether the server shuts down: nobody is let in any more, and connections are being closed.
+    pub fn is_stopping(&self) -> bool {
+        self.core.stopping
+    }
+
+    /// Numbers about all connections. Looks at each: for every few seconds, not for every message.
+    pub fn totals(&self) -> Totals {
+        self.core.totals()
     }
 
     /// Whether messages may be sent to the connection.
@@ -82,6 +93,20 @@ impl Context<'_> {
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
         self.core.send_frame(to, frame)
+    }
+
+    /// Decides about a request whose [`Verdict`](super::Verdict) was `Pending`. It is taken up
+    /// before this tick's flush, after all that was read, and `on_open` follows if the verdict is
+    /// `Upgrade`.
+    ///
+    /// The first decision counts. It has no effect on a connection that is not pending, which is to
+    /// say also on one that died meanwhile
+    /// ([`on_abandoned`](super::Handler::on_abandoned) tells), and `Pending` decides nothing.
+    pub fn decide(&mut self, id: ConnId, verdict: Verdict) {
+        // In `on_request` it may be known already what its caller will not know before it returns.
+        if self.core.slots.get(id).is_some_and(|slot| slot.stage.is_asking()) {
+            self.core.decided.push((id, verdict));
+        }
     }
 
     /// Begins the closing handshake; messages queued before it still leave. Without effect on a

@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 
 use log::warn;
 
-use super::handler::{Cause, Counts, Delivery};
+use super::handler::{Cause, Counts, Delivery, Verdict};
 use super::peer::Peer;
 use super::remote::{Door, Remote};
 use super::slot::{Slot, Stage};
+use super::totals::Totals;
 use crate::config::Limits;
 use crate::hub::{ConnId, Slots};
 use crate::outbox::{Frame, Outbox, Source};
@@ -52,6 +53,10 @@ pub(super) struct Core {
     is_flushing: bool,
     /// Opened connections whose `on_close` is owed at the end of the tick.
     pub ended: Vec<ConnId>,
+    /// What callbacks have decided about pending connections, to be taken up when they are over.
+    pub decided: Vec<(ConnId, Verdict)>,
+    /// Connections that ended while they were pending, whose `on_abandoned` is owed.
+    pub abandoned: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
     pub gone: Vec<ConnId>,
     pub actions: Vec<Action>,
@@ -76,6 +81,8 @@ pub(super) struct Core {
     pub buffered: usize,
     pub surplus: usize,
     pub stopping: bool,
+    /// What is counted as it happens; [`Core::totals`] adds what can be looked up.
+    pub totals: Totals,
 }
 
 impl Core {
@@ -113,6 +120,8 @@ impl Core {
             flushing: VecDeque::new(),
             is_flushing: false,
             ended: Vec::new(),
+            decided: Vec::new(),
+            abandoned: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),
             resumed: Vec::new(),
@@ -126,6 +135,7 @@ impl Core {
             buffered: 0,
             surplus: 0,
             stopping: false,
+            totals: Totals::default(),
         }
     }
 
@@ -134,8 +144,10 @@ impl Core {
         let admitted = self.slots.len() - self.surplus;
         let surplus = self.stopping || admitted as u64 >= self.limits.connections_max;
         if surplus && self.surplus >= SURPLUS_MAX {
+            self.totals.turned_away += 1;
             return None;
         }
+        self.totals.accepted += 1;
         self.surplus += usize::from(surplus);
         let id = self.slots.insert(Slot {
             stage: Stage::Head,
@@ -167,6 +179,7 @@ impl Core {
         let slot = self.slots.remove(id)?;
         self.surplus -= usize::from(slot.surplus);
         self.buffered -= slot.accounted;
+        self.totals.counts.add(&slot.counts);
         Some(slot)
     }
 
@@ -233,6 +246,7 @@ impl Core {
         }
         if slot.is_congested(self.limits.outbox_high_bytes) {
             slot.refused = true;
+            self.totals.congested += 1;
             return Delivery::Congested;
         }
         let before = slot.outbox.len();
@@ -256,6 +270,7 @@ impl Core {
         let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
         let Some(slot) = slot else { return Some(Delivery::Gone) };
         let fits = slot.is_congested(self.limits.outbox_high_bytes) || self.relieve(len);
+        self.totals.dropped += u64::from(!fits);
         (!fits).then_some(Delivery::Dropped)
     }
 

@@ -1,8 +1,9 @@
 //! How a connection ends, by whose will ever, and when it has waited long enough.
 //!
 //! ```text
-//!   close   our Close, then the peer's           abort   a last Close, then FIN
-//!   drain   what is queued, then FIN             drop_now   nothing more
+//!   close    our Close, then the peer's          abort      a last Close, then FIN
+//!   respond  an answer in HTTP, then FIN         drain      what is queued, then FIN
+//!                                                drop_now   nothing more
 //! ```
 //!
 //! What this file does not know: the handler. It notes to whom `on_close` is owed.
@@ -20,6 +21,26 @@ use crate::protocol::{Connection, Deadline, NEVER};
 use crate::wire::{Body, CloseCode, HandshakeError, Response};
 
 impl Core {
+    // ---- answering -----------------------------------------------------------------------------
+
+    pub fn refuse(&mut self, id: ConnId, error: HandshakeError) {
+        self.totals.refused += 1;
+        if let Some(slot) = self.slots.get(id) {
+            let (peer, status) = (slot.peer, error.status());
+            info!("refused conn={id} peer={peer} status={status} reason=\"{error}\"");
+        }
+        self.respond(id, &Response::from(error), Body::Included);
+    }
+
+    /// Answers in HTTP, and that is all.
+    pub fn respond(&mut self, id: ConnId, response: &Response, body: Body) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let mut bytes = Vec::new();
+        response.write(&mut bytes, body);
+        self.endpoint.queue_bytes(&bytes, &mut slot.outbox);
+        self.drain(id);
+    }
+
     // ---- ending --------------------------------------------------------------------------------
 
     /// Begins the closing handshake (RFC 6455 §7.1.2).
@@ -57,7 +78,9 @@ impl Core {
         if slot.stage != Stage::Closing {
             slot.clocks.since = self.tick;
         }
-        slot.stage = Stage::Draining;
+        if let Stage::Pending(_) = std::mem::replace(&mut slot.stage, Stage::Draining) {
+            self.abandoned.push(id);
+        }
         if let Some(cold) = &mut slot.cold {
             cold.head = Vec::new();
             cold.held = Buffer::new();
@@ -75,7 +98,9 @@ impl Core {
             return;
         }
         slot.note_closed(code, Cow::Borrowed(reason), cause);
-        slot.stage = Stage::Gone;
+        if let Stage::Pending(_) = std::mem::replace(&mut slot.stage, Stage::Gone) {
+            self.abandoned.push(id);
+        }
         slot.outbox.clear();
         slot.connection = Connection::new();
         if let Some(cold) = &mut slot.cold {
@@ -108,7 +133,7 @@ impl Core {
     }
 
     /// A paused connection that is to end must be read, or its FIN is never seen.
-    fn unpause(&mut self, id: ConnId) {
+    pub fn unpause(&mut self, id: ConnId) {
         if self.slots.get(id).is_some_and(|slot| slot.paused) {
             self.resumed.push(id);
         }
@@ -160,19 +185,20 @@ impl Core {
         }
     }
 
-    /// Who has begun a request is told that it came too late; who has said nothing, nothing.
+    /// Who has begun a request is told that it came too late, or the decision about it; who has
+    /// said nothing, nothing.
     fn head_timeout(&mut self, id: ConnId) {
         let Some(slot) = self.slots.get_mut(id) else { return };
-        let (error, peer) = (HandshakeError::HeadTimeout, slot.peer);
+        let peer = slot.peer;
+        let error = match slot.stage {
+            Stage::Pending(_) => HandshakeError::Undecided,
+            _ => HandshakeError::HeadTimeout,
+        };
         if slot.counts.bytes_in == 0 {
             debug!("silent conn={id} peer={peer} reason=\"{error}\"");
             let cause = Cause::Timeout(Deadline::RequestHead);
             return self.drop_now(id, CloseCode::ABNORMAL, "", cause);
         }
-        info!("refused conn={id} peer={peer} status={} reason=\"{error}\"", error.status());
-        let mut response = Vec::new();
-        Response::from(error).write(&mut response, Body::Included);
-        self.endpoint.queue_bytes(&response, &mut slot.outbox);
-        self.drain(id);
+        self.refuse(id, error);
     }
 }

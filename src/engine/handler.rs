@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use log::info;
+
 use super::context::Context;
 use super::remote::{Door, Remote};
 use crate::hub::ConnId;
@@ -20,6 +22,10 @@ pub trait Handler: Sized {
     ///
     /// A malformed opening handshake never gets here: the engine refuses it (RFC 6455 §4.2.1).
     /// The default opens whatever asks for WebSocket and answers everything else with 426.
+    ///
+    /// With [`Verdict::Pending`] the decision comes later, by [`Context::decide`], or
+    /// [`on_abandoned`](Handler::on_abandoned) says that it is not needed any more. The request is
+    /// borrowed, so a handler keeps what it needs of it.
     fn on_request(
         &mut self,
         cx: &mut Context<'_>,
@@ -33,8 +39,16 @@ pub trait Handler: Sized {
         }
     }
 
-    /// The connection is open: the 101 is queued. Follows the [`Verdict::Upgrade`] at once.
+    /// The connection is open: the 101 is queued. Follows the [`Verdict::Upgrade`] of
+    /// [`on_request`](Handler::on_request) at once, and one given to [`Context::decide`] when the
+    /// callback that gave it is over.
     fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        let _ = (cx, id);
+    }
+
+    /// A connection ended while its [`Verdict::Pending`] stood: its client left, its deadline
+    /// passed, the server stops or has no memory left. The last call for this connection.
+    fn on_abandoned(&mut self, cx: &mut Context<'_>, id: ConnId) {
         let _ = (cx, id);
     }
 
@@ -54,6 +68,12 @@ pub trait Handler: Sized {
     /// A timer set by [`Context::set_timer`] is due.
     fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
         let _ = (cx, key);
+    }
+
+    /// The operator has changed something that can be read anew: SIGHUP came.
+    fn on_hangup(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+        info!("hangup ignored reason=\"there is nothing to reload\"");
     }
 
     /// All input of this tick is delivered and nothing of it is written yet.
@@ -84,7 +104,7 @@ pub struct Request<'h, 'b> {
     pub body: &'h [u8],
 }
 
-/// What [`Handler::on_request`] decides.
+/// What [`Handler::on_request`] decides, or [`Context::decide`] after it.
 #[derive(Debug)]
 pub enum Verdict {
     /// Open a WebSocket connection, naming the subprotocol that was chosen from the offers.
@@ -94,6 +114,9 @@ pub enum Verdict {
     },
     /// Answer, and end the TCP connection.
     Respond(Response),
+    /// Not known yet: [`Context::decide`] follows. The deadline of the request head goes on
+    /// meanwhile; after it the answer is 503.
+    Pending,
 }
 
 /// What became of something that was sent. Not an error: a connection may end or fall behind at
@@ -149,21 +172,28 @@ pub enum Cause {
     Timeout(Deadline),
 }
 
+impl Cause {
+    /// The cause in one word, as log lines have it after `cause=`.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Cause::Application => "application",
+            Cause::Peer => "peer",
+            Cause::Lost => "lost",
+            Cause::Panicked => "panicked",
+            Cause::Protocol(_) => "protocol",
+            Cause::Shutdown => "shutdown",
+            Cause::Overloaded => "overloaded",
+            Cause::Timeout(Deadline::RequestHead) => "head_timeout",
+            Cause::Timeout(Deadline::Ping | Deadline::Pong) => "ping_timeout",
+            Cause::Timeout(Deadline::Close) => "close_timeout",
+            Cause::Timeout(Deadline::Write) => "write_timeout",
+        }
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Cause::Application => f.write_str("application"),
-            Cause::Peer => f.write_str("peer"),
-            Cause::Lost => f.write_str("lost"),
-            Cause::Panicked => f.write_str("panicked"),
-            Cause::Protocol(_) => f.write_str("protocol"),
-            Cause::Shutdown => f.write_str("shutdown"),
-            Cause::Overloaded => f.write_str("overloaded"),
-            Cause::Timeout(Deadline::RequestHead) => f.write_str("head_timeout"),
-            Cause::Timeout(Deadline::Ping | Deadline::Pong) => f.write_str("ping_timeout"),
-            Cause::Timeout(Deadline::Close) => f.write_str("close_timeout"),
-            Cause::Timeout(Deadline::Write) => f.write_str("write_timeout"),
-        }
+        f.write_str(self.label())
     }
 }
 

@@ -9,7 +9,7 @@
 //!           2 read and deliver   Engine::space, receive, resume, end_of_input, reset
 //!           3 inject             Engine::with (other threads)
 //!           4 timers             Engine::run_timers
-//!           5 before_flush       Engine::before_flush
+//!           5 before_flush       Engine::before_flush             decisions, the last word
 //!           6 flush              Engine::next_dirty, output, wrote    one write per connection
 //!           7 reap               Engine::reap                         on_close, release
 //! ```
@@ -25,6 +25,8 @@
 //!   reaping happens at the end of the tick; `on_close` runs exactly once and last.**
 //! * A connection whose outbox is above high water is not read until it is below low water; what
 //!   was read already and not consumed is held.
+//! * A request may be decided later ([`Verdict::Pending`], [`Context::decide`]). Until then little
+//!   more is read of its connection, and that is held; the deadline of the request goes on.
 //! * A panic in a callback closes the connection it was called for, and nobody else notices.
 //!
 //! What this ring does not know: sockets and the real time. `now` is an argument.
@@ -38,6 +40,7 @@ mod opening;
 mod peer;
 mod remote;
 mod slot;
+mod totals;
 
 use std::io::IoSlice;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,13 +53,14 @@ use self::core::{BUSY_PER_TICK, Core};
 pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
 use self::peer::Peer;
 pub use self::remote::{Door, Remote};
-use self::slot::Stage;
+use self::slot::{Stage, Wish};
+pub use self::totals::Totals;
 use crate::config::Limits;
 use crate::hub::ConnId;
 use crate::outbox::{Outbox, Source};
 use crate::protocol::NEVER;
 use crate::timer::{Millis, Tick, UnixMillis};
-use crate::wire::{Body, CloseCode, Quoted, Response};
+use crate::wire::{Body, CloseCode, HandshakeError, Quoted, Response};
 
 /// Whether a connection is to be read further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,15 +152,21 @@ impl<H: Handler> Engine<H> {
         if answers_ping {
             self.core.schedule(id);
         }
+        self.serve(id, stage, bytes);
+        self.flow(id)
+    }
+
+    #[inline]
+    fn serve(&mut self, id: ConnId, stage: Stage, bytes: &mut [u8]) {
         let served = match stage {
-            Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
             Stage::Open | Stage::Closing => self.guarded(id, |engine| engine.deliver(id, bytes)),
+            Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
+            Stage::Pending(_) => self.guarded(id, |engine| engine.hold(id, bytes)),
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
         };
         if served.is_none() {
             self.fail(id);
         }
-        self.flow(id)
     }
 
     /// Step 2: the same, and large messages that the handler sends back to the connection leave at
@@ -221,12 +231,12 @@ impl<H: Handler> Engine<H> {
     /// message was large, only a little is read to see whether another one begins.
     pub fn space(&mut self, id: ConnId) -> Space<'_> {
         let high = self.core.limits.outbox_high_bytes;
-        let slot = self.core.slots.get_mut(id).filter(|slot| slot.stage == Stage::Open);
+        let Some(slot) = self.core.slots.get_mut(id) else { return Space::ReadBuffer(usize::MAX) };
         // Its message would be complete before anybody asked whether its answers can be queued:
         // what is read the other way is held.
-        let Some(slot) = slot.filter(|slot| !slot.congested) else {
-            return Space::ReadBuffer(usize::MAX);
-        };
+        if slot.stage != Stage::Open || slot.congested {
+            return Space::ReadBuffer(slot.room());
+        }
         if slot.is_congested(high) {
             return Space::ReadBuffer(usize::MAX);
         }
@@ -262,9 +272,10 @@ impl<H: Handler> Engine<H> {
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         slot.paused = false;
+        let stage = slot.stage;
         let mut held = slot.take_held();
-        if !held.is_empty() && self.guarded(id, |engine| engine.deliver(id, &mut held)).is_none() {
-            self.fail(id);
+        if !held.is_empty() {
+            self.serve(id, stage, &mut held);
         }
         self.core.endpoint.pool().keep_buffer(held);
         self.flow(id)
@@ -282,8 +293,12 @@ impl<H: Handler> Engine<H> {
                 slot.note_closed(CloseCode::ABNORMAL, "".into(), Cause::Lost);
                 self.core.drain(id);
             }
+            // A WebSocket is of no use to it any more, an answer is.
+            Stage::Pending(Wish::Upgrade) => {
+                self.core.drop_now(id, CloseCode::ABNORMAL, "", Cause::Lost);
+            }
+            Stage::Pending(Wish::Answer) | Stage::Gone => {}
             Stage::Draining => self.core.mark_dirty(id),
-            Stage::Gone => {}
         }
     }
 
@@ -300,6 +315,11 @@ impl<H: Handler> Engine<H> {
     /// Step 3: lets somebody else speak to the handler. A panic in `call` ends with `call`.
     pub fn inject(&mut self, call: impl FnOnce(&mut H, &mut Context<'_>)) {
         self.callback(None, call);
+    }
+
+    /// Step 3: the operator means that what can be read anew should be (SIGHUP).
+    pub fn hang_up(&mut self) {
+        self.callback(None, |handler, cx| handler.on_hangup(cx));
     }
 
     /// Step 4: acts on the deadlines that have passed.
@@ -324,9 +344,12 @@ impl<H: Handler> Engine<H> {
         }
     }
 
-    /// Step 5: the handler's last word before the flush.
+    /// Step 5: what was decided about pending requests, and the handler's last word before the
+    /// flush.
     pub fn before_flush(&mut self) {
+        self.take_decisions();
         self.callback(None, |handler, cx| handler.before_flush(cx));
+        self.take_decisions();
     }
 
     /// Step 6: the next connection that has something to write, each once per tick.
@@ -355,9 +378,14 @@ impl<H: Handler> Engine<H> {
 
     /// Step 7: tells the handler what is over, and the event loop what to do to which socket.
     pub fn reap(&mut self, actions: &mut Vec<Action>) {
+        while let Some(id) = self.core.abandoned.pop() {
+            debug!("abandoned conn={id}");
+            self.callback(None, |handler, cx| handler.on_abandoned(cx, id));
+        }
         while let Some(id) = self.core.ended.pop() {
             let Some(slot) = self.core.slots.get(id) else { continue };
             let (closed, peer) = (slot.closed(self.core.now), slot.peer);
+            self.core.totals.count_closed(closed.cause);
             self.callback(None, |handler, _| log_closed(id, handler.user(id), peer, &closed));
             self.callback(Some(id), |handler, cx| handler.on_close(cx, id, &closed));
         }
@@ -376,6 +404,8 @@ impl<H: Handler> Engine<H> {
             || !self.core.resumed.is_empty()
             || !self.core.gone.is_empty()
             || !self.core.ended.is_empty()
+            || !self.core.abandoned.is_empty()
+            || !self.core.decided.is_empty()
     }
 
     /// When the next deadline may pass.
@@ -400,6 +430,10 @@ impl<H: Handler> Engine<H> {
                 }
                 Some(Stage::Head) => {
                     self.core.drop_now(id, CloseCode::GOING_AWAY, "", Cause::Shutdown);
+                }
+                // What an answer tells may have been done already: it is still waited for.
+                Some(Stage::Pending(Wish::Upgrade)) => {
+                    self.core.refuse(id, HandshakeError::Undecided);
                 }
                 _ => {}
             }
@@ -445,8 +479,9 @@ impl<H: Handler> Engine<H> {
 
     /// Ends the connection for which a callback panicked: 1011, or 500 if it is not open yet.
     fn fail(&mut self, id: ConnId) {
-        if self.core.slots.get(id).is_some_and(|slot| slot.stage == Stage::Head) {
-            return self.respond(id, &Response::text(500, "internal error"), Body::Included);
+        if self.core.slots.get(id).is_some_and(|slot| slot.stage.is_asking()) {
+            let response = Response::text(500, "internal error");
+            return self.core.respond(id, &response, Body::Included);
         }
         self.core.abort(id, CloseCode::INTERNAL_ERROR, "internal error", Cause::Panicked);
     }

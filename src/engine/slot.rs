@@ -1,11 +1,13 @@
 //! One connection, as the engine keeps it: ten thousand of these lie in the slab.
 //!
 //! ```text
-//!   Head ----101----> Open ----our Close----> Closing
-//!    |                 |                         |
-//!    | any other       | peer's Close or FIN,    | peer's Close or FIN
-//!    | answer          v a broken rule, a panic  v
-//!    +-----------> Draining ---all written, our FIN---> Lingering ---peer's FIN---> Gone
+//!   Head ---> Pending     the handler decides later
+//!    |           |
+//!    +-----+-----+
+//!          +--------101--------> Open ----our Close----> Closing
+//!          | any other            | peer's Close or FIN,   | peer's Close or FIN
+//!          v answer               v a broken rule, a panic v
+//!       Draining ---all written, our FIN---> Lingering ---peer's FIN---> Gone
 //! ```
 //!
 //! A reset, or a deadline that passes, leads to `Gone` from anywhere; a ping without an answer to
@@ -33,8 +35,8 @@ pub(super) struct Slot {
     pub congested: bool,
     /// Refused something while congested: the handler waits for `on_drained`.
     pub refused: bool,
-    /// Not read until it is resumed. Invariant: only a paused connection holds input, so that
-    /// nothing is delivered before what was read earlier.
+    /// Not read until it is resumed. Invariant: only a paused or pending connection holds input, so
+    /// that nothing is delivered before what was read earlier.
     pub paused: bool,
     /// The peer's FIN was read.
     pub eof: bool,
@@ -89,6 +91,17 @@ impl Slot {
         held.extend_from_slice(input);
     }
 
+    /// How much is to be read at once, if it is not for an open connection. Of a pending one no
+    /// more than is to be held.
+    pub fn room(&self) -> usize {
+        match (self.stage, &self.cold) {
+            (Stage::Pending(_), Some(cold)) => {
+                HELD_MAX_BYTES.saturating_sub(cold.held.len()).max(1)
+            }
+            _ => usize::MAX,
+        }
+    }
+
     /// Takes out the input that was held, and with it the box, if nothing else is in it.
     pub fn take_held(&mut self) -> Buffer {
         let Some(cold) = &mut self.cold else { return Buffer::new() };
@@ -117,7 +130,7 @@ impl Slot {
 
     pub fn deadline(&self, deadlines: &Deadlines) -> Option<(Tick, Deadline)> {
         let phase = match self.stage {
-            Stage::Head => Phase::Head,
+            Stage::Head | Stage::Pending(_) => Phase::Head,
             Stage::Open => Phase::Open,
             Stage::Closing | Stage::Draining | Stage::Lingering => Phase::Closing,
             Stage::Gone => return None,
@@ -129,13 +142,23 @@ impl Slot {
 /// What few connections have at any time.
 #[derive(Debug, Default)]
 pub(super) struct Cold {
-    /// The request head so far, if it did not come in one read.
+    /// The request head so far, if it did not come in one read; or all of it, while the handler
+    /// decides.
     pub head: Vec<u8>,
     pub scanner: HeadScanner,
-    /// Input that a paused connection has not consumed.
+    /// Input that a paused or pending connection has not consumed.
     pub held: Buffer,
     /// How the connection ended.
     pub closed: Option<(CloseCode, Cow<'static, str>, Cause)>,
+}
+
+/// What a client asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// An answer in HTTP.
+    Answer,
+    /// A WebSocket.
+    Upgrade,
 }
 
 /// The life of a connection from accept to the release of its descriptor.
@@ -143,6 +166,8 @@ pub(super) struct Cold {
 pub(super) enum Stage {
     /// The request head is not complete.
     Head,
+    /// The request is complete, and the handler has not decided yet.
+    Pending(Wish),
     /// WebSocket messages flow.
     Open,
     /// Our Close is queued or sent; the peer's is to come.
@@ -155,6 +180,16 @@ pub(super) enum Stage {
     /// To be released at the end of the tick.
     Gone,
 }
+
+impl Stage {
+    /// Whether there is no verdict about the request yet.
+    pub fn is_asking(self) -> bool {
+        matches!(self, Stage::Head | Stage::Pending(_))
+    }
+}
+
+/// What is held behind a request that is not decided yet, if it did not come in one read with it.
+pub(super) const HELD_MAX_BYTES: usize = 16 * 1024;
 
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {

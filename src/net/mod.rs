@@ -101,8 +101,7 @@ impl<H: Handler> Server<H> {
 
     /// Closes every connection with 1001 and returns from [`run`](Server::run) on SIGINT or
     /// SIGTERM; a second one ends the process at once, with status 130 or 143, whatever the event
-    /// loop is doing. SIGHUP, which would end the process, is logged and has no effect: there is
-    /// nothing to be read again.
+    /// loop is doing. SIGHUP, which would end the process, calls [`Handler::on_hangup`].
     ///
     /// # Errors
     ///

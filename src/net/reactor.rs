@@ -371,7 +371,7 @@ impl<H: Handler> Reactor<H> {
         let caught: Vec<i32> = signals.pending().collect();
         for signal in caught {
             if signal == SIGHUP {
-                info!("signal={signal} ignored reason=\"there is nothing to reload\"");
+                self.engine.hang_up();
                 continue;
             }
             // `SecondSignal` is quicker where a signal was the first; this is for a `Handle`.

@@ -80,6 +80,8 @@ pub struct Relay {
     rooms: Rooms,
     gaps: Gaps,
     sessions: Sessions,
+    /// Whether a connection's name is more than a claim.
+    names_are_proven: bool,
     /// How many members of a group are named to who asks.
     members_max: usize,
     /// What may be sent at once for what nobody is waiting for.
@@ -106,6 +108,7 @@ impl Relay {
             identities: Identities::new(&limits),
             rooms: Rooms::new(),
             gaps: Gaps::new(),
+            names_are_proven: access.authentication.proves_names(),
             sessions: Sessions::new(access.policy),
             members_max: narrow(limits.members_shown_max),
             sends_max: narrow(limits.send_budget_max),
@@ -128,6 +131,7 @@ impl Relay {
     /// Another configuration of who may do what, from now on: nobody is dropped, and everybody has
     /// the permissions and limits that it gives to his roles.
     pub fn reconfigure(&mut self, cx: &mut Context<'_>, access: Access) {
+        self.names_are_proven = access.authentication.proves_names();
         let everybody = self.rooms.connections();
         let everybody = everybody.map(|id| (id, cx.peer(id).and_then(Remote::ip)));
         self.sessions.reconfigure(access.policy, everybody, cx.now());
@@ -143,11 +147,6 @@ impl Relay {
             Ok(()) => Ok(admitted),
             Err(denial) => Err(denial.response()),
         }
-    }
-
-    /// Whether a connection's name is more than a claim.
-    fn names_are_proven(&self) -> bool {
-        false
     }
 
     /// Counts a message; `None` if it is too much, which the sender has been told.

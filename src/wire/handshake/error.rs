@@ -111,6 +111,8 @@ handshake_errors! {
     NotFound 404 "RFC 6455 §4.2.2" "not found";
     /// None of the subprotocols offered is spoken here.
     ProtocolUnknown 400 "RFC 6455 §4.2.2" "no known subprotocol offered";
+    /// The server could not find out in time whether the client may come in.
+    Undecided 503 "RFC 9110 §15.6.4" "could not be decided in time";
     /// The server takes no more connections for now.
     Overloaded 503 "RFC 9110 §15.6.4" "too many connections";
 }
@@ -127,7 +129,7 @@ impl HandshakeError {
                 &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
             }
             HandshakeError::VersionMissing => &[("Sec-WebSocket-Version", "13")],
-            HandshakeError::Overloaded => &[("Retry-After", "5")],
+            HandshakeError::Undecided | HandshakeError::Overloaded => &[("Retry-After", "5")],
             _ => &[],
         }
     }

@@ -1,0 +1,8 @@
+//! Configuration: the file, where values come from, and what the real binary makes of them.
+#![cfg(feature = "cli")]
+
+mod access;
+mod file;
+mod print;
+mod readme;
+mod world;

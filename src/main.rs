@@ -32,7 +32,10 @@ fn run(plan: &Plan) -> ExitCode {
         Mode::Echo => serve(plan, Echo),
         Mode::Serve => {
             let Plan { limits, broadcast, reach, .. } = *plan;
-            serve(plan, Relay::new(RelayConfig { limits, broadcast, reach }))
+            serve(
+                plan,
+                Relay::new(RelayConfig { limits, broadcast, reach, ..RelayConfig::default() }),
+            )
         }
     }
 }

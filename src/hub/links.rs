@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn any_order_of_links_keeps_both_sides_right() {
-        let (mut links, mut wanted) = (Links::new(), BTreeSet::<(u8, char)>::new());
+        let mut links = Links::new();
+        let mut wanted: BTreeSet<(u8, char)> = BTreeSet::new();
         let mut seed = 0x2545_F491_4F6C_DD1D_u64;
         for round in 0..20_000 {
             seed ^= seed << 13;

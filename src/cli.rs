@@ -49,10 +49,10 @@ use std::fmt;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
+use crate::net::ListenAddress;
 use crate::tools::bench::Settings;
 pub use auth::Auth;
 pub use environment::unknown_variables;
-pub use listen::ListenAddress;
 pub use load::{Loaded, load};
 pub use plan::{AccessPlan, Effective, KeysPlan, Plan, Surroundings};
 pub use reload::{Reloaded, reload};
@@ -200,7 +200,8 @@ fn usage_error(text: &str) -> Exit {
     usage_errors(&[text.to_owned()])
 }
 
-fn usage_errors(problems: &[String]) -> Exit {
+/// What is said where nothing is started, whatever is wrong.
+pub fn usage_errors(problems: &[String]) -> Exit {
     let mut text = String::new();
     for problem in problems {
         text.push_str(&format!("error: {problem}\n"));

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use switchboard::cli::{Algorithm, Auth, ListenAddress};
+use switchboard::cli::{Auth, ListenAddress};
 use switchboard::config::Reach;
+use switchboard::relay::access::jwt::Algorithm;
 
 use super::world::World;
 

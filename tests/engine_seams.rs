@@ -82,6 +82,25 @@ fn a_connection_that_is_closed_for_its_memory_while_it_asks_is_not_opened() {
     assert_eq!(engine.connections(), 1);
 }
 
+/// Whoever floods the public listener does not lock out the operator.
+#[test]
+fn eight_connections_are_let_in_at_the_door_of_the_operator_when_there_is_room_for_nobody() {
+    let limits = Limits { connections_max: 2, ..Limits::relay() };
+    let mut engine = Engine::new(limits, Clerk::default());
+    let mut status = |door| {
+        let id = engine.accept(Remote::Unix, door).unwrap();
+        let _ = engine.receive(id, &mut b"GET / HTTP/1.1\r\nHost: h\r\n\r\n".to_owned());
+        let answer = engine.output(id).unwrap().front();
+        String::from_utf8_lossy(&answer[9..12]).into_owned()
+    };
+    let public: Vec<String> = (0..3).map(|_| status(Door::Public)).collect();
+    assert_eq!(public, ["200", "200", "503"]);
+    let admin: Vec<String> = (0..9).map(|_| status(Door::Admin)).collect();
+    assert_eq!(admin[..8], ["200"; 8]);
+    assert_eq!(admin[8], "503");
+    assert_eq!(status(Door::Public), "503");
+}
+
 /// Echoes, reloads, and panics when told to.
 #[derive(Default)]
 struct Reloading {

@@ -80,6 +80,8 @@ pub(super) struct Core {
     /// Sum of `Slot::accounted`.
     pub buffered: usize,
     pub surplus: usize,
+    /// Connections at [`Door::Admin`].
+    admins: usize,
     pub stopping: bool,
     /// What is counted as it happens; [`Core::totals`] adds what can be looked up.
     pub totals: Totals,
@@ -134,6 +136,7 @@ impl Core {
             scratch: Outbox::new(),
             buffered: 0,
             surplus: 0,
+            admins: 0,
             stopping: false,
             totals: Totals::default(),
         }
@@ -142,13 +145,19 @@ impl Core {
     /// Takes in a new TCP connection; `None` if even a refusal would be one too many.
     pub fn accept(&mut self, peer: Remote, door: Door) -> Option<ConnId> {
         let admitted = self.slots.len() - self.surplus;
-        let surplus = self.stopping || admitted as u64 >= self.limits.connections_max;
+        let full = admitted as u64 >= self.limits.connections_max;
+        // However many there are, or while it stops: the operator gets to the server.
+        let surplus = match door {
+            Door::Public => full || self.stopping,
+            Door::Admin => full && self.admins >= ADMINS_RESERVED,
+        };
         if surplus && self.surplus >= SURPLUS_MAX {
             self.totals.turned_away += 1;
             return None;
         }
         self.totals.accepted += 1;
         self.surplus += usize::from(surplus);
+        self.admins += usize::from(door == Door::Admin);
         let id = self.slots.insert(Slot {
             stage: Stage::Head,
             dirty: false,
@@ -179,6 +188,7 @@ impl Core {
     pub fn remove(&mut self, id: ConnId) -> Option<Slot> {
         let slot = self.slots.remove(id)?;
         self.surplus -= usize::from(slot.surplus);
+        self.admins -= usize::from(slot.door == Door::Admin);
         self.buffered -= slot.accounted;
         self.totals.counts.add(&slot.counts);
         Some(slot)
@@ -423,6 +433,9 @@ const CONNECTIONS_FALLBACK_MAX: u64 = 1_000_000;
 
 /// Connections beyond the limit that are let in just to be told so.
 const SURPLUS_MAX: usize = 32;
+
+/// Connections at [`Door::Admin`] that are let in although there are as many as may be.
+const ADMINS_RESERVED: usize = 8;
 
 /// Spare buffers that are kept however long nothing happens.
 const POOL_IDLE_BYTES: usize = 1 << 20;

@@ -14,6 +14,7 @@ use log::{debug, info};
 
 use super::core::{Action, Core};
 use super::handler::Cause;
+use super::remote::Door;
 use super::slot::Stage;
 use crate::hub::ConnId;
 use crate::outbox::Buffer;
@@ -130,6 +131,11 @@ impl Core {
             slot.stage = Stage::Lingering;
             self.actions.push(Action::Shutdown(id));
         }
+    }
+
+    /// Whether a request that has begun may still come to its end when the server stops.
+    pub fn may_finish(&self, id: ConnId) -> bool {
+        self.slots.get(id).is_some_and(|slot| slot.door == Door::Admin && !slot.is_waiting())
     }
 
     /// A paused connection that is to end must be read, or its FIN is never seen.

@@ -435,7 +435,13 @@ impl<H: Handler> Engine<H> {
         into.append(&mut self.core.resumed);
     }
 
-    /// Closes every connection with 1001 and lets nobody in any more.
+    /// Whether nobody is left, but for those at [`Door::Admin`] who ask nothing: after
+    /// [`shut_down`](Engine::shut_down) there is nothing to wait for then.
+    pub fn is_drained(&self) -> bool {
+        self.core.slots.iter().all(|(_, slot)| slot.door == Door::Admin && slot.is_waiting())
+    }
+
+    /// Closes every connection with 1001 and lets nobody in any more by [`Door::Public`].
     pub fn shut_down(&mut self) {
         self.core.stopping = true;
         let all: Vec<ConnId> = self.core.slots.iter().map(|(id, _)| id).collect();
@@ -445,7 +451,7 @@ impl<H: Handler> Engine<H> {
                     let cause = Cause::Shutdown;
                     self.core.close(id, CloseCode::GOING_AWAY, "server is shutting down", cause);
                 }
-                Some(Stage::Head) => {
+                Some(Stage::Head) if !self.core.may_finish(id) => {
                     self.core.drop_now(id, CloseCode::GOING_AWAY, "", Cause::Shutdown);
                 }
                 // What an answer tells may have been done already: it is still waited for.

@@ -93,6 +93,15 @@ impl Slot {
         held.extend_from_slice(input);
     }
 
+    /// Whether it has neither begun a request nor is one being answered.
+    pub fn is_waiting(&self) -> bool {
+        match self.stage {
+            Stage::Head => self.cold.as_ref().is_none_or(|cold| cold.head.is_empty()),
+            Stage::Lingering | Stage::Gone => true,
+            _ => false,
+        }
+    }
+
     /// How much is to be read at once, if it is not for an open connection. Of a pending one no
     /// more than is to be held.
     pub fn room(&self) -> usize {

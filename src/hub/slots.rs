@@ -22,6 +22,13 @@ pub struct ConnId {
 }
 
 impl ConnId {
+    /// The name of the connection with this serial number in this place.
+    pub(crate) fn new(index: usize, serial: u32) -> ConnId {
+        // Descriptors are numbered by an int, so there are never more connections than that.
+        let index = u32::try_from(index).expect("invariant: fewer connections than descriptors");
+        ConnId { index, serial }
+    }
+
     /// The place in the slab; reused after the connection is gone, so never a name by itself.
     pub fn index(self) -> usize {
         self.index as usize
@@ -63,9 +70,7 @@ impl<T> Slots<T> {
         let serial = self.next_serial;
         self.next_serial = serial.checked_add(1).unwrap_or(1);
         let index = self.slab.insert((serial, value));
-        // Descriptors are numbered by an int, so there are never more connections than that.
-        let index = u32::try_from(index).expect("invariant: fewer connections than descriptors");
-        ConnId { index, serial }
+        ConnId::new(index, serial)
     }
 
     /// The value, unless the id is stale.

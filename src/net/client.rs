@@ -126,7 +126,8 @@ impl Clients {
             Some(source) => connect_from(to, source)?,
         };
         let id = self.sockets.len();
-        let transport = Transport::new(stream, self.poll.registry(), Token(id))?;
+        let mut transport = Transport::Tcp(stream);
+        transport.register(self.poll.registry(), Token(id))?;
         self.sockets.push(Some(transport));
         Ok(id)
     }

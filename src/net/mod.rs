@@ -22,6 +22,7 @@
 
 pub mod ask;
 pub mod client;
+mod listener;
 mod machine;
 mod reactor;
 mod signals;
@@ -35,13 +36,13 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 
 use log::warn;
-use mio::net::TcpListener;
 use mio::{Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
-use socket2::{Domain, Protocol, Socket, Type};
 
-use self::reactor::{Listener, Reactor, WAKER};
+use self::listener::Listener;
+pub use self::listener::{Listen, ListenAddress};
+use self::reactor::{Reactor, WAKER};
 use self::signals::SecondSignal;
 pub use self::transport::Io;
 use crate::config::Limits;
@@ -51,6 +52,8 @@ use crate::engine::{Context, Engine, Handler};
 #[derive(Debug)]
 pub struct Server<H: Handler> {
     reactor: Reactor<H>,
+    listeners: Vec<Listen>,
+    /// Those of them that have an address.
     addrs: Vec<SocketAddr>,
     inbox: SyncSender<Call<H>>,
     waker: Arc<Waker>,
@@ -65,17 +68,35 @@ enum Call<H> {
 }
 
 impl<H: Handler> Server<H> {
-    /// Opens the listeners, and raises the soft limit of open descriptors to the hard one.
-    ///
-    /// Port 0 takes any free port; [`local_addrs`](Server::local_addrs) tells which. A limit of 0
-    /// for connections or buffered bytes is replaced by what the machine allows.
+    /// Opens listeners for everybody at these addresses; otherwise as
+    /// [`bind_listeners`](Server::bind_listeners).
     ///
     /// # Errors
     ///
     /// [`ServerError`] names the address that could not be listened on, and why.
     pub fn bind(
-        mut limits: Limits,
+        limits: Limits,
         listen: &[SocketAddr],
+        handler: H,
+    ) -> Result<Server<H>, ServerError> {
+        let listen: Vec<Listen> = listen.iter().copied().map(Listen::public).collect();
+        Server::bind_listeners(limits, &listen, handler)
+    }
+
+    /// Opens the listeners, and raises the soft limit of open descriptors to the hard one.
+    ///
+    /// Port 0 takes any free port; [`listeners`](Server::listeners) tells which. A limit of 0 for
+    /// connections or buffered bytes is replaced by what the machine allows.
+    ///
+    /// The file of a Unix socket gets mode 0660, and is removed when the server stops. One that a
+    /// killed server left behind is replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`] names the address that could not be listened on, and why.
+    pub fn bind_listeners(
+        mut limits: Limits,
+        listen: &[Listen],
         handler: H,
     ) -> Result<Server<H>, ServerError> {
         let connections_max = connections_max(limits.connections_max);
@@ -87,17 +108,19 @@ impl<H: Handler> Server<H> {
         }
         let poll = Poll::new().map_err(ServerError::Poll)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(ServerError::Poll)?;
-        let mut listeners = Vec::new();
-        for &addr in listen {
-            let open = open_listener(addr);
-            listeners.push(open.map_err(|source| ServerError::Listen { addr, source })?);
-        }
-        let addrs = listeners.iter().map(|listener: &Listener| listener.addr).collect();
+        let open = |listen: &Listen| {
+            let address = listen.address.clone();
+            Listener::open(listen).map_err(|source| ServerError::Listen { address, source })
+        };
+        let opened = listen.iter().map(open).collect::<Result<Vec<Listener>, ServerError>>()?;
+        let listeners: Vec<Listen> =
+            opened.iter().map(|listener| listener.listen.clone()).collect();
+        let addrs = listeners.iter().filter_map(|listen| listen.address.tcp()).collect();
         let (inbox, calls) = sync_channel(CALLS_MAX);
         let engine = Engine::new(limits, handler);
-        let reactor = Reactor::new(poll, engine, listeners, calls, &limits);
+        let reactor = Reactor::new(poll, engine, opened, calls, &limits);
         let reactor = reactor.map_err(ServerError::Poll)?;
-        Ok(Server { reactor, addrs, inbox, waker: Arc::new(waker), connections_max })
+        Ok(Server { reactor, listeners, addrs, inbox, waker: Arc::new(waker), connections_max })
     }
 
     /// Closes every connection with 1001 and returns from [`run`](Server::run) on SIGINT or
@@ -114,7 +137,12 @@ impl<H: Handler> Server<H> {
         Ok(self)
     }
 
-    /// The addresses that are really listened on, in the order they were given.
+    /// What is really listened on, in the order it was given.
+    pub fn listeners(&self) -> &[Listen] {
+        &self.listeners
+    }
+
+    /// The TCP addresses that are really listened on, in the order they were given.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.addrs
     }
@@ -224,7 +252,7 @@ pub enum ServerError {
     /// The address cannot be listened on.
     Listen {
         /// The address as asked for.
-        addr: SocketAddr,
+        address: ListenAddress,
         /// What the operating system says.
         source: io::Error,
     },
@@ -235,7 +263,9 @@ pub enum ServerError {
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ServerError::Listen { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
+            ServerError::Listen { address, source } => {
+                write!(f, "cannot listen on {address}: {source}")
+            }
             ServerError::Poll(source) => write!(f, "cannot wait for events: {source}"),
         }
     }
@@ -258,28 +288,9 @@ fn connections_max(asked: u64) -> u64 {
     if asked == 0 { possible } else { asked.min(possible) }
 }
 
-fn open_listener(addr: SocketAddr) -> io::Result<Listener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    // Old connections in TIME_WAIT must not keep a restarted server from its port.
-    socket.set_reuse_address(true)?;
-    if addr.is_ipv6() {
-        // One listener, one family: [::] and 0.0.0.0 can both be asked for.
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into());
-    let addr = listener.local_addr()?;
-    Ok(Listener { listener, addr, pending: false })
-}
-
 /// Descriptors that are not for connections: listeners, epoll, signals, logs, and those who are let
 /// in only to be told that the server is full.
 const DESCRIPTORS_RESERVED: u64 = 64;
-
-/// Connections that the kernel completes before they are accepted.
-const BACKLOG: i32 = 4096;
 
 /// Calls from other threads that may wait.
 const CALLS_MAX: usize = 1024;

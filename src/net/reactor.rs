@@ -7,18 +7,17 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant, SystemTime};
 
 use log::{debug, info, warn};
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::SIGHUP;
 use signal_hook_mio::v1_0::Signals;
 
 use super::Call;
+use super::listener::Listener;
 use super::signals::SecondSignal;
 use super::tally::Tally;
 use super::transport::{Io, Transport};
@@ -27,18 +26,11 @@ use crate::engine::{Action, Door, Engine, Flow, Handler, Remote, Space};
 use crate::hub::ConnId;
 use crate::timer::{Millis, UnixMillis};
 
-#[derive(Debug)]
-pub(super) struct Listener {
-    pub listener: TcpListener,
-    pub addr: SocketAddr,
-    /// There may be more to accept: the edge came, and `accept` has not said `WouldBlock` yet.
-    pub pending: bool,
-}
-
 /// A connection's socket, in the place that its id names.
 #[derive(Debug)]
 struct Socket {
-    id: ConnId,
+    /// With the place, the connection's [`ConnId`].
+    serial: u32,
     transport: Transport,
     /// The kernel has seen the peer's FIN or RST: read on until it shows, for no edge follows.
     finishing: bool,
@@ -49,7 +41,8 @@ struct Socket {
 pub(super) struct Reactor<H: Handler> {
     poll: Poll,
     engine: Engine<H>,
-    listeners: Vec<Listener>,
+    /// Each in the place that its token names; `None` if it is closed.
+    listeners: Vec<Option<Listener>>,
     sockets: Vec<Option<Socket>>,
     calls: Receiver<Call<H>>,
     signals: Option<(Signals, SecondSignal)>,
@@ -82,12 +75,12 @@ impl<H: Handler> Reactor<H> {
     ) -> io::Result<Reactor<H>> {
         for (i, listener) in listeners.iter_mut().enumerate() {
             let token = Token(LISTENER_FIRST - i);
-            poll.registry().register(&mut listener.listener, token, Interest::READABLE)?;
+            listener.register(poll.registry(), token)?;
         }
         Ok(Reactor {
             poll,
             engine,
-            listeners,
+            listeners: listeners.into_iter().map(Some).collect(),
             sockets: Vec::new(),
             calls,
             signals: None,
@@ -129,13 +122,15 @@ impl<H: Handler> Reactor<H> {
             self.flush();
             self.reap(&mut actions);
             if let Some(stop_by) = self.stop_by
-                && (self.engine.connections() == 0 || self.now >= stop_by)
+                && (self.engine.is_drained() || self.now >= stop_by)
             {
                 self.report_turned_away(Millis(u64::MAX));
                 info!("stopped connections_left={}", self.engine.connections());
                 // The handler is told of the end of every connection, even of these.
-                for socket in self.sockets.iter().flatten() {
-                    self.engine.reset(socket.id);
+                for (index, socket) in self.sockets.iter().enumerate() {
+                    if let Some(socket) = socket {
+                        self.engine.reset(ConnId::new(index, socket.serial));
+                    }
                 }
                 self.engine.reap(&mut actions);
                 return Ok(());
@@ -145,7 +140,7 @@ impl<H: Handler> Reactor<H> {
 
     /// Sleeps until something happens, or is due.
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let accepting = self.listeners.iter().any(|listener| listener.pending);
+        let accepting = self.listeners.iter().flatten().any(|listener| listener.pending);
         let idle = self.ready.is_empty() && !self.engine.has_work();
         let timeout = if !idle || (accepting && self.accept_after.is_none()) {
             Some(Duration::ZERO)
@@ -169,7 +164,7 @@ impl<H: Handler> Reactor<H> {
     fn note_listeners(&mut self, events: &Events) {
         for event in events {
             let place = LISTENER_FIRST.wrapping_sub(event.token().0);
-            if let Some(listener) = self.listeners.get_mut(place) {
+            if let Some(Some(listener)) = self.listeners.get_mut(place) {
                 listener.pending = true;
             }
         }
@@ -182,12 +177,18 @@ impl<H: Handler> Reactor<H> {
         self.accept_after = None;
         let mut budget = self.accept_budget;
         for i in 0..self.listeners.len() {
-            while budget > 0 && self.listeners[i].pending {
+            while let Some(listener) = &mut self.listeners[i]
+                && listener.pending
+                && budget > 0
+            {
                 budget -= 1;
-                match self.listeners[i].listener.accept() {
-                    Ok((stream, peer)) => self.admit(stream, peer.into()),
+                match listener.accept() {
+                    Ok((transport, peer)) => {
+                        let door = listener.listen.door;
+                        self.admit(transport, peer, door);
+                    }
                     Err(error) => match error.kind() {
-                        io::ErrorKind::WouldBlock => self.listeners[i].pending = false,
+                        io::ErrorKind::WouldBlock => listener.pending = false,
                         // The client gave up before we came, or a signal: the next one.
                         io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
                         // Out of descriptors or memory. The edge is spent, so it is on us to try
@@ -203,18 +204,19 @@ impl<H: Handler> Reactor<H> {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: Remote) {
-        let Some(id) = self.engine.accept(peer, Door::Public) else {
+    fn admit(&mut self, mut transport: Transport, peer: Remote, door: Door) {
+        let Some(id) = self.engine.accept(peer, door) else {
             self.turned_away.add(peer);
             return;
         };
-        match Transport::new(stream, self.poll.registry(), Token(id.index())) {
-            Ok(transport) => {
+        match transport.register(self.poll.registry(), Token(id.index())) {
+            Ok(()) => {
                 if self.sockets.len() <= id.index() {
                     self.sockets.resize_with(id.index() + 1, || None);
                 }
+                let serial = id.serial();
                 self.sockets[id.index()] =
-                    Some(Socket { id, transport, finishing: false, ready: false });
+                    Some(Socket { serial, transport, finishing: false, ready: false });
             }
             Err(error) => {
                 debug!("register_failed conn={id} error=\"{error}\"");
@@ -243,7 +245,7 @@ impl<H: Handler> Reactor<H> {
         }
         for id in ready {
             if let Some(Some(socket)) = self.sockets.get_mut(id.index())
-                && socket.id == id
+                && socket.serial == id.serial()
             {
                 socket.ready = false;
                 self.read_socket(id);
@@ -259,8 +261,9 @@ impl<H: Handler> Reactor<H> {
     fn serve(&mut self, event: &Event) {
         // A socket is released only at the end of a tick, when all events of its batch are
         // handled, and a closed descriptor gives no further ones: the place names the connection.
-        let Some(Some(socket)) = self.sockets.get_mut(event.token().0) else { return };
-        let id = socket.id;
+        let index = event.token().0;
+        let Some(Some(socket)) = self.sockets.get_mut(index) else { return };
+        let id = ConnId::new(index, socket.serial);
         socket.finishing |= event.is_read_closed() || event.is_error();
         let finishing = socket.finishing;
         if event.is_writable() {
@@ -281,7 +284,7 @@ impl<H: Handler> Reactor<H> {
         loop {
             let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
             // On the ready list it has its turn there: one budget per tick, whatever edges come.
-            if socket.id != id || socket.ready {
+            if socket.serial != id.serial() || socket.ready {
                 return;
             }
             // A large message is read to where it belongs, all else into the shared buffer.
@@ -388,7 +391,12 @@ impl<H: Handler> Reactor<H> {
     fn stop(&mut self) {
         if self.stop_by.is_none() {
             self.stop_by = Some(self.now.after(self.stop_timeout_ms));
-            self.listeners.clear();
+            // Who watches the server, or waits for what it is doing, may still ask.
+            for place in &mut self.listeners {
+                if place.as_ref().is_some_and(|listener| listener.listen.door == Door::Public) {
+                    *place = None;
+                }
+            }
             self.engine.shut_down();
         }
     }
@@ -423,7 +431,7 @@ impl<H: Handler> Reactor<H> {
             match action {
                 Action::Shutdown(id) => {
                     if let Some(Some(socket)) = self.sockets.get(id.index())
-                        && socket.id == id
+                        && socket.serial == id.serial()
                     {
                         socket.transport.shut_down();
                     }

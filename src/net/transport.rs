@@ -1,18 +1,21 @@
 //! One connected socket, whatever its kind.
 //!
-//! Today that is TCP. TLS and Unix sockets come in here and nowhere else.
+//! Today that is TCP and Unix. TLS comes in here and nowhere else.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
 use crate::outbox::Outbox;
 
 /// A connected, non-blocking socket.
 #[derive(Debug)]
-pub(super) struct Transport(TcpStream);
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
 
 /// What one system call came to.
 #[derive(Debug)]
@@ -26,18 +29,27 @@ pub enum Io {
 }
 
 impl Transport {
-    /// Takes over an accepted socket: registered once, for everything, and never again.
-    pub fn new(mut stream: TcpStream, registry: &Registry, token: Token) -> io::Result<Transport> {
-        // A message is complete when it is written: there is nothing to wait for.
-        stream.set_nodelay(true)?;
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Transport(stream))
+    /// Makes the event queue watch it: registered once, for everything, and never again.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Transport::Tcp(stream) => {
+                // A message is complete when it is written: there is nothing to wait for.
+                stream.set_nodelay(true)?;
+                registry.register(stream, token, interest)
+            }
+            Transport::Unix(stream) => registry.register(stream, token, interest),
+        }
     }
 
     /// One `read`. `Moved(0)` is the peer's FIN.
     pub fn read(&mut self, buffer: &mut [u8]) -> Io {
         loop {
-            match self.0.read(buffer) {
+            let result = match self {
+                Transport::Tcp(stream) => stream.read(buffer),
+                Transport::Unix(stream) => stream.read(buffer),
+            };
+            match result {
                 Ok(read) => return Io::Moved(read),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Io::Blocked,
@@ -49,7 +61,11 @@ impl Transport {
     /// One `write`.
     pub fn write_bytes(&mut self, bytes: &[u8]) -> Io {
         loop {
-            match self.0.write(bytes) {
+            let result = match self {
+                Transport::Tcp(stream) => stream.write(bytes),
+                Transport::Unix(stream) => stream.write(bytes),
+            };
+            match result {
                 Ok(written) => return Io::Moved(written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Io::Blocked,
@@ -84,7 +100,11 @@ impl Transport {
     pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> Io {
         loop {
             // Rust's runtime ignores SIGPIPE, which `writev` cannot suppress by a flag.
-            match self.0.write_vectored(slices) {
+            let result = match self {
+                Transport::Tcp(stream) => stream.write_vectored(slices),
+                Transport::Unix(stream) => stream.write_vectored(slices),
+            };
+            match result {
                 Ok(written) => return Io::Moved(written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Io::Blocked,
@@ -95,7 +115,10 @@ impl Transport {
 
     /// Sends FIN. The socket may be broken already; then there is nothing to do.
     pub fn shut_down(&self) {
-        let _ = self.0.shutdown(Shutdown::Write);
+        let _ = match self {
+            Transport::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Transport::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
     }
 }
 

@@ -92,6 +92,8 @@ pub struct Relay {
     sends_max: usize,
     /// Devices that could not take a message which another device of the same user may take.
     missed: Vec<(ConnId, Delivery)>,
+    /// What SIGHUP calls: whoever reads the files again.
+    reload: Option<Box<dyn Fn() + Send>>,
     /// Where a name is escaped, in the rare case that it has to be.
     scratch: String,
 }
@@ -117,8 +119,14 @@ impl Relay {
             members_max: narrow(limits.members_shown_max),
             sends_max: narrow(limits.send_budget_max),
             missed: Vec::new(),
+            reload: None,
             scratch: String::new(),
         }
+    }
+
+    /// Has this called on SIGHUP, in the event loop: it must not wait for anything.
+    pub fn set_reload(&mut self, reload: impl Fn() + Send + 'static) {
+        self.reload = Some(Box::new(reload));
     }
 
     /// How much the relay holds at the moment.
@@ -256,6 +264,13 @@ impl Handler for Relay {
 
     fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
         self.gaps.announce(cx, id);
+    }
+
+    fn on_hangup(&mut self, _cx: &mut Context<'_>) {
+        match &self.reload {
+            Some(reload) => reload(),
+            None => log::info!("hangup ignored reason=\"there is nothing to reload\""),
+        }
     }
 
     fn user(&self, id: ConnId) -> Option<&str> {

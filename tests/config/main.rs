@@ -2,7 +2,9 @@
 #![cfg(feature = "cli")]
 
 mod access;
+mod check;
 mod file;
 mod print;
 mod readme;
+mod reload;
 mod world;

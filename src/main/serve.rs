@@ -49,7 +49,7 @@ pub fn run(plan: Plan) -> ExitCode {
 
 fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
     let Plan { limits, broadcast, reach, .. } = plan;
-    let Loaded { access, .. } = loaded;
+    let Loaded { access, courier, .. } = loaded;
     let mut relay = Relay::new(RelayConfig { limits, broadcast, reach, access });
     let (bell, rings) = sync_channel(1);
     relay.set_reload(move || match bell.try_send(()) {
@@ -59,6 +59,7 @@ fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
     });
     let started = plan.clone();
     listen(&plan, relay, |handle| {
+        courier.map_or(Ok(()), |courier| courier.start(handle.clone()))?;
         let loader = thread::Builder::new().name("loader".to_owned());
         loader.spawn(move || reload(&rings, &started, &handle)).map(|_| ())
     })
@@ -115,6 +116,10 @@ fn replace(reloaded: Reloaded, handle: &Handle<Relay>) {
     logger::set_filter(plan.log);
     for warning in plan.warnings.iter().chain(&loaded.warnings).chain(&warnings) {
         warn!("{warning}");
+    }
+    let started = loaded.courier.map_or(Ok(()), |courier| courier.start(handle.clone()));
+    if let Err(error) = started {
+        return error!("not reloaded: {error}");
     }
     let told = handle.call(move |relay, cx| {
         relay.reconfigure(cx, loaded.access);

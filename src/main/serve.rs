@@ -113,16 +113,17 @@ fn reload(rings: &Receiver<()>, started: &Plan, handle: &Handle<Relay>) {
 
 fn replace(reloaded: Reloaded, handle: &Handle<Relay>) {
     let Reloaded { plan, loaded, warnings } = reloaded;
-    logger::set_filter(plan.log);
-    for warning in plan.warnings.iter().chain(&loaded.warnings).chain(&warnings) {
-        warn!("{warning}");
-    }
-    let started = loaded.courier.map_or(Ok(()), |courier| courier.start(handle.clone()));
+    let Loaded { access, courier, warnings: of_files } = loaded;
+    let started = courier.map_or(Ok(()), |courier| courier.start(handle.clone()));
     if let Err(error) = started {
         return error!("not reloaded: {error}");
     }
     let told = handle.call(move |relay, cx| {
-        relay.reconfigure(cx, loaded.access);
+        logger::set_filter(plan.log);
+        relay.reconfigure(cx, access);
+        for warning in plan.warnings.iter().chain(&of_files).chain(&warnings) {
+            warn!("{warning}");
+        }
         info!("reloaded");
     });
     if let Err(error) = told {

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn any_order_of_links_keeps_both_sides_right() {
-        let (mut links, mut wanted) = (Links::new(), BTreeSet::new());
+        let mut links = Links::new();
+        let mut wanted: BTreeSet<(u8, char)> = BTreeSet::new();
         let mut seed = 0x2545_F491_4F6C_DD1D_u64;
         for round in 0..20_000 {
             seed ^= seed << 13;
@@ -166,7 +167,7 @@ mod tests {
                     let mut rights = links.unlink_left(left);
                     rights.sort_unstable();
                     let gone: Vec<char> =
-                        wanted.iter().filter(|pair| pair.0 == left).map(|pair| pair.1).collect();
+                        wanted.iter().filter(|&&(of, _)| of == left).map(|pair| pair.1).collect();
                     assert_eq!(rights, gone);
                     wanted.retain(|pair| pair.0 != left);
                 }

@@ -21,6 +21,7 @@
 //! ```
 
 pub mod client;
+pub mod exchange;
 mod listener;
 mod machine;
 mod reactor;

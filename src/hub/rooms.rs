@@ -74,6 +74,14 @@ impl Rooms {
         }
     }
 
+    /// All connections that came in on `path`, in no order; empty if there are none.
+    pub fn on(&self, path: &str) -> &[ConnId] {
+        match self.keys.get(path) {
+            Some(key) => &self.rooms[key.0 as usize].members,
+            None => &[],
+        }
+    }
+
     /// How many rooms there are.
     pub fn len(&self) -> usize {
         self.rooms.len()

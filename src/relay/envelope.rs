@@ -351,7 +351,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 /// Whether valid JSON has more than `depth_max` objects and arrays inside one another.
 /// `serde_json` skips values without recursion and so without a limit; the receiver's parser
 /// may well recurse.
-fn nesting_exceeds(json: &str, depth_max: usize) -> bool {
+pub(super) fn nesting_exceeds(json: &str, depth_max: usize) -> bool {
     // Nothing is deeper than it has opening brackets, nor has more of them than bytes; so the
     // usual message costs one comparison here, and a large one a count that vectorises.
     json.len() > depth_max && opening_brackets(json) > depth_max && depth(json) > depth_max

@@ -7,12 +7,13 @@ mod gap;
 mod identity;
 pub mod name;
 mod page;
+pub mod push;
 pub mod reply;
 mod routing;
 mod scan;
 
 use crate::config::{Broadcast, Limits, Reach};
-use crate::engine::{Closed, Context, Delivery, Handler, Request, Verdict};
+use crate::engine::{Closed, Context, Delivery, Door, Handler, Request, Verdict};
 use crate::hub::ConnId;
 use crate::hub::rooms::Rooms;
 use crate::protocol::Message;
@@ -21,6 +22,7 @@ use self::admission::Arrival;
 use self::envelope::{Envelope, EnvelopeLimits};
 use self::gap::Gaps;
 use self::identity::Identities;
+use self::push::{Call, Push};
 use self::reply::{Pieces, Refusal, Target};
 
 /// What a relay is told at its start.
@@ -63,6 +65,7 @@ pub struct Relay {
     identities: Identities,
     rooms: Rooms,
     gaps: Gaps,
+    push: Push,
     /// Who is between `on_request` and `on_open`, which follow one another.
     arrival: Option<Arrival>,
     /// Devices that could not take a message which another device of the same user may take.
@@ -85,6 +88,7 @@ impl Relay {
             identities: Identities::new(narrow(limits.groups_per_user_max)),
             rooms: Rooms::new(),
             gaps: Gaps::new(),
+            push: Push::new(&limits),
             arrival: None,
             missed: Vec::new(),
             scratch: String::new(),
@@ -104,10 +108,13 @@ impl Relay {
 impl Handler for Relay {
     fn on_request(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
         id: ConnId,
         request: &Request<'_, '_>,
     ) -> Verdict {
+        if request.door == Door::Admin {
+            return self.push(cx, id, &Call::new(request));
+        }
         if let Err(response) = admission::check_host(self.reach, request.head) {
             return Verdict::Respond(response);
         }
@@ -162,6 +169,12 @@ impl Handler for Relay {
 
     fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
         self.gaps.announce(cx, id);
+    }
+
+    fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
+        if key == push::TIMER {
+            self.work_off_batches(cx);
+        }
     }
 
     fn user(&self, id: ConnId) -> Option<&str> {

@@ -5,6 +5,7 @@
 //! switchboard echo    [SETTINGS] [LIMITS]
 //! switchboard bench   [OPTIONS] URL
 //! switchboard check-config [SETTINGS] [LIMITS]
+//! switchboard send    [OPTIONS] TEXT
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -38,6 +39,7 @@ mod listen;
 mod load;
 mod plan;
 mod print;
+pub mod send;
 mod setting;
 mod text_file;
 mod value;
@@ -61,6 +63,8 @@ pub use value::{Place, Secret, Source};
 pub enum Task {
     /// `switchboard bench`: put load on a server.
     Bench(Box<Settings>),
+    /// `switchboard send`: send one message by way of the push API.
+    Send(Box<send::Settings>),
     /// Be a server.
     Serve(Box<Plan>),
 }
@@ -77,7 +81,7 @@ pub enum Mode {
 /// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code: 0, or 2 for what is wrong in arguments and environment.
+    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` has others.
     pub code: u8,
     /// What to print, line ends included.
     pub text: String,
@@ -110,6 +114,9 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
         Some((command::CHECK, matches)) => {
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
+        }
+        Some(("send", matches)) => {
+            return Ok(Task::Send(Box::new(send::settings(matches, around)?)));
         }
         Some(("echo", matches)) => (Mode::Echo, matches),
         Some((_, matches)) => (Mode::Serve, matches),

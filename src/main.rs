@@ -13,11 +13,14 @@ fn main() -> ExitCode {
     match cli::plan(std::env::args_os(), Surroundings::system()) {
         Ok(Task::Serve(plan)) => run(&plan),
         Ok(Task::Bench(settings)) => measure(&settings),
-        Err(exit) => {
-            print(exit.stream, &exit.text);
-            ExitCode::from(exit.code)
-        }
+        Ok(Task::Send(settings)) => leave(&cli::send::run(&settings)),
+        Err(exit) => leave(&exit),
     }
+}
+
+fn leave(exit: &cli::Exit) -> ExitCode {
+    print(exit.stream, &exit.text);
+    ExitCode::from(exit.code)
 }
 
 /// Starts the server that was asked for and stays until it ends.

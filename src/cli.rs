@@ -39,6 +39,7 @@ mod listen;
 mod load;
 mod plan;
 mod print;
+mod reload;
 pub mod send;
 mod setting;
 mod text_file;
@@ -47,13 +48,16 @@ mod value;
 use std::ffi::OsString;
 use std::fmt;
 
+use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
+use crate::net::ListenAddress;
 use crate::tools::bench::Settings;
-pub use auth::{Algorithm, Auth};
+pub use auth::Auth;
 pub use environment::unknown_variables;
-pub use listen::ListenAddress;
+pub use load::{Loaded, load};
 pub use plan::{AccessPlan, Effective, KeysPlan, Plan, Surroundings};
+pub use reload::{Reloaded, reload};
 pub use setting::{Kind, Reload, SETTINGS, Scope, Setting, markdown_table};
 pub use text_file::{Exposure, FileText, read_file};
 pub use value::{Place, Secret, Source};
@@ -107,20 +111,15 @@ pub enum Stream {
 /// or `--open`.
 pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> Result<Task, Exit> {
     let root = command::command().try_get_matches_from(args).map_err(from_clap)?;
-    let (mode, matches) = match root.subcommand() {
-        Some(("bench", matches)) => {
-            return Ok(Task::Bench(Box::new(bench::settings(matches)?)));
-        }
-        Some((command::CHECK, matches)) => {
+    let (what, matches) = what(&root);
+    let mode = match what {
+        What::Bench => return Ok(Task::Bench(Box::new(bench::settings(matches)?))),
+        What::Check => {
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
         }
-        Some(("send", matches)) => {
-            return Ok(Task::Send(Box::new(send::settings(matches, around)?)));
-        }
-        Some(("echo", matches)) => (Mode::Echo, matches),
-        Some((_, matches)) => (Mode::Serve, matches),
-        None => (Mode::Serve, &root),
+        What::Send => return Ok(Task::Send(Box::new(send::settings(matches, around)?))),
+        What::Be(mode) => mode,
     };
     let (plan, problems) = plan::read(mode, matches, around);
     if !problems.is_empty() {
@@ -130,6 +129,26 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
         return Err(Exit { code: 0, text: print::toml(&plan), stream: Stream::Stdout });
     }
     Ok(Task::Serve(Box::new(plan)))
+}
+
+/// What is asked for.
+enum What {
+    Bench,
+    Be(Mode),
+    Check,
+    Send,
+}
+
+/// What is asked for, and the arguments of that.
+fn what(root: &ArgMatches) -> (What, &ArgMatches) {
+    match root.subcommand() {
+        Some(("bench", matches)) => (What::Bench, matches),
+        Some((command::CHECK, matches)) => (What::Check, matches),
+        Some(("send", matches)) => (What::Send, matches),
+        Some(("echo", matches)) => (What::Be(Mode::Echo), matches),
+        Some((_, matches)) => (What::Be(Mode::Serve), matches),
+        None => (What::Be(Mode::Serve), root),
+    }
 }
 
 /// What is printed on stdout once the server listens: where, and what to open.
@@ -188,7 +207,8 @@ fn usage_error(text: &str) -> Exit {
     usage_errors(&[text.to_owned()])
 }
 
-fn usage_errors(problems: &[String]) -> Exit {
+/// What is said where nothing is started, whatever is wrong.
+pub fn usage_errors(problems: &[String]) -> Exit {
     let mut text = String::new();
     for problem in problems {
         text.push_str(&format!("error: {problem}\n"));

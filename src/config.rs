@@ -414,6 +414,23 @@ limits! {
     relay 1_000, echo 1_000, from 1, to 1_000_000, zero None,
     section None, "groups that one user is a member of";
 
+    members_shown_max: Count in Relay, "max-members-shown", "SWITCHBOARD_MAX_MEMBERS_SHOWN",
+    relay 1_000, echo 1_000, from 0, to 100_000, zero None,
+    section None, "members of a group that a client who asks is named";
+
+    memberships_max: Count in Relay, "max-memberships", "SWITCHBOARD_MAX_MEMBERSHIPS",
+    relay 100_000, echo 100_000, from 0, to 100_000_000, zero None,
+    section None, "memberships that the push API grants, of all users together";
+
+    presence_names_max: Count in Relay, "max-presence-names", "SWITCHBOARD_MAX_PRESENCE_NAMES",
+    relay 100, echo 100, from 0, to 10_000, zero None,
+    section None, "names in a presence frame; if more have changed it has a number instead";
+
+    presence_interval_ms: Milliseconds in Relay, "presence-interval",
+    "SWITCHBOARD_PRESENCE_INTERVAL",
+    relay 100, echo 100, from 100, to DAY, zero None,
+    section None, "what changes in a group meanwhile is told in one presence frame";
+
     json_depth_max: Count in Relay, "max-json-depth", "SWITCHBOARD_MAX_JSON_DEPTH",
     relay 128, echo 128, from 1, to 128, zero None,
     section None, "arrays and objects within each other in a JSON message";

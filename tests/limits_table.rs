@@ -23,6 +23,18 @@ const REACHED: &[(&str, &str, &str)] = &[
     ),
     ("user_id_max_bytes", "limits_process.rs", "max_user_id_counts_bytes_in_urls_and_in_json"),
     ("groups_per_user_max", "limits_process.rs", "max_groups_per_user_counts_what_one_user_is_in"),
+    ("members_shown_max", "policy/presence.rs", "max_members_shown_are_named_and_all_are_counted"),
+    ("memberships_max", "policy/granted.rs", "max_memberships_are_granted_and_not_one_more"),
+    (
+        "presence_names_max",
+        "policy/presence.rs",
+        "max_presence_names_are_named_and_one_more_is_a_number",
+    ),
+    (
+        "presence_interval_ms",
+        "policy/presence.rs",
+        "presence_interval_is_over_at_its_end_and_not_before",
+    ),
     ("json_depth_max", "limits_process.rs", "max_json_depth_counts_the_outermost_too"),
     ("batch_max", "push/api.rs", "a_batch_is_sent_in_order_and_has_a_result_for_each"),
     (

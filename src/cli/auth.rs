@@ -13,6 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use super::value::Given;
+use crate::relay::access::jwt::Algorithm;
 
 /// Who says who somebody is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,33 +34,6 @@ pub enum Auth {
     Endpoint(String),
 }
 
-/// How a JWT is signed (RFC 7518 §3.1, RFC 8037 §3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256: one secret signs and verifies.
-    Hs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA with P-256 and SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    const WORDS: [(&'static str, Algorithm); 4] = [
-        ("hs256", Algorithm::Hs256),
-        ("rs256", Algorithm::Rs256),
-        ("es256", Algorithm::Es256),
-        ("eddsa", Algorithm::EdDsa),
-    ];
-
-    /// As it is written in `--auth`.
-    pub fn word(self) -> &'static str {
-        Algorithm::WORDS.iter().find(|(_, known)| *known == self).map_or("", |(word, _)| word)
-    }
-}
-
 impl Auth {
     /// Reads a value.
     pub(super) fn read(given: &Given) -> Result<Auth, &'static str> {
@@ -69,8 +43,7 @@ impl Auth {
             "tokens" => Ok(Auth::Tokens(given.path(rest))),
             "jwt" => {
                 let (word, file) = rest.split_once(':').unwrap_or((rest, ""));
-                let known = Algorithm::WORDS.iter().find(|(known, _)| *known == word);
-                let &(_, algorithm) = known.ok_or(ALGORITHMS)?;
+                let algorithm = Algorithm::from_flag(word).ok_or(ALGORITHMS)?;
                 let key = (!file.is_empty()).then(|| given.path(file));
                 if key.is_none() && algorithm != Algorithm::Hs256 {
                     return Err("the file of the public key is missing behind another colon");
@@ -91,12 +64,16 @@ impl Auth {
             Auth::Open => String::new(),
             Auth::Tokens(file) => format!("tokens:{}", show(file)),
             Auth::Jwt { algorithm, key: Some(key) } => {
-                format!("jwt:{}:{}", algorithm.word(), show(key))
+                format!("jwt:{}:{}", word(*algorithm), show(key))
             }
-            Auth::Jwt { algorithm, key: None } => format!("jwt:{}", algorithm.word()),
+            Auth::Jwt { algorithm, key: None } => format!("jwt:{}", word(*algorithm)),
             Auth::Endpoint(url) => url.clone(),
         }
     }
+}
+
+fn word(algorithm: Algorithm) -> String {
+    algorithm.name().to_ascii_lowercase()
 }
 
 const ALGORITHMS: &str = "which algorithm? jwt:hs256, jwt:rs256, jwt:es256 or jwt:eddsa";

@@ -82,6 +82,11 @@ impl Rooms {
         }
     }
 
+    /// All connections in all rooms.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.seats.iter().map(|(id, _)| id)
+    }
+
     /// How many rooms there are.
     pub fn len(&self) -> usize {
         self.rooms.len()

@@ -9,13 +9,13 @@
 //! This module does not know how a message is read, or how it leaves.
 
 use super::Relay;
+use super::access::policy::Action;
 use super::gap::Gaps;
 use super::name::Name;
 use super::reply::{Pieces, Refusal, Target, escape};
 use crate::config::Broadcast;
 use crate::engine::{Context, Delivery};
 use crate::hub::ConnId;
-use crate::hub::groups::Joined;
 use crate::hub::routes::UserKey;
 use crate::protocol::{Message, MessageKind};
 
@@ -30,9 +30,12 @@ impl Relay {
         content: &str,
     ) {
         let target = Target::Receiver(receiver);
-        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
+        let Some((speaker, other)) = self.voice(cx, from, sender, target) else { return };
+        if !self.may(cx, from, Action::Send(receiver)) {
+            return;
+        }
         let routes = self.identities.routes();
-        let name = escape(routes.name(speaker), &mut self.scratch);
+        let name = escape(other.unwrap_or(routes.name(speaker)), &mut self.scratch);
         let parts = [r#"{"sender":""#, name, r#"","content":"#, content, "}"].map(str::as_bytes);
         let delivery = match routes.find(receiver).map(|user| routes.connections(user)) {
             None => Delivery::Gone,
@@ -61,13 +64,16 @@ impl Relay {
         content: &str,
     ) {
         let target = Target::Group(group);
-        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
+        let Some((speaker, other)) = self.voice(cx, from, sender, target) else { return };
+        if !self.may(cx, from, Action::SendGroup(group)) {
+            return;
+        }
         let (routes, groups) = (self.identities.routes(), self.identities.groups());
         let Some(key) = groups.membership(speaker, group) else {
             return self.refuse(cx, from, Refusal::NotAMember, target);
         };
         let mut escaped_group = String::new();
-        let name = escape(routes.name(speaker), &mut self.scratch);
+        let name = escape(other.unwrap_or(routes.name(speaker)), &mut self.scratch);
         let group = escape(group, &mut escaped_group);
         let parts =
             [r#"{"sender":""#, name, r#"","group":""#, group, r#"","content":"#, content, "}"]
@@ -78,8 +84,14 @@ impl Relay {
         to_everybody(cx, &mut self.gaps, others, MessageKind::Text, &parts);
     }
 
-    /// To everybody in the room, unchanged.
-    pub(super) fn broadcast(&mut self, cx: &mut Context<'_>, from: ConnId, message: Message<'_>) {
+    /// To everybody in the room, unchanged. `sender` is what an object says it is from.
+    pub(super) fn broadcast(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        message: Message<'_>,
+        sender: Option<&str>,
+    ) {
         let to_itself = match self.broadcast {
             Broadcast::Others => false,
             Broadcast::All => true,
@@ -87,47 +99,79 @@ impl Relay {
                 return self.refuse(cx, from, Refusal::BroadcastOff, Target::Nobody);
             }
         };
+        if !self.may(cx, from, Action::Broadcast) {
+            return;
+        }
+        if sender.is_some_and(|sender| !self.may_call_itself(from, sender)) {
+            return self.refuse(cx, from, Refusal::SenderMismatch, Target::Nobody);
+        }
         let around = self.rooms.around(from).iter().copied();
         let recipients = around.filter(|&to| to_itself || to != from);
         to_everybody(cx, &mut self.gaps, recipients, message.kind(), &[message.as_bytes()]);
     }
 
-    pub(super) fn join(
+    /// Whether a broadcast object may have this `sender`, a JSON value: where names are proven,
+    /// nothing but the connection's own.
+    fn may_call_itself(&self, id: ConnId, sender: &str) -> bool {
+        if !self.names_are_proven || self.sessions.permits(id, Action::Impersonate) {
+            return true;
+        }
+        let routes = self.identities.routes();
+        let own = routes.user_of(id).map(|user| routes.name(user));
+        let named = Name::from_json(sender, self.envelope_limits.name_max);
+        named.is_ok_and(|named| own == Some(&*named))
+    }
+
+    /// Whether a connection may do something; if not, it has been told what was missing.
+    #[inline]
+    pub(super) fn may(&mut self, cx: &mut Context<'_>, from: ConnId, action: Action<'_>) -> bool {
+        let may = self.sessions.permits(from, action);
+        if !may {
+            self.forbid(cx, from, action);
+        }
+        may
+    }
+
+    #[cold]
+    fn forbid(&mut self, cx: &mut Context<'_>, from: ConnId, action: Action<'_>) {
+        let pieces = Pieces::forbidden(action, &mut self.scratch);
+        reply(cx, &mut self.gaps, from, &pieces);
+    }
+
+    /// Who a message is from, and whose name it is to bear if that is another one's; `None` if it
+    /// was refused, which the sender has been told.
+    #[inline]
+    fn voice<'m>(
         &mut self,
         cx: &mut Context<'_>,
         from: ConnId,
-        sender: Option<&Name<'_>>,
-        group: &str,
-    ) {
-        let target = Target::Group(group);
-        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
-        match self.identities.groups_mut().join(speaker, group) {
-            Joined::Already(_) | Joined::Now(_) => self.confirm(cx, from, group),
-            Joined::TooMany => self.refuse(cx, from, Refusal::TooManyGroups, target),
+        sender: Option<&'m Name<'_>>,
+        target: Target<'_>,
+    ) -> Option<(UserKey, Option<&'m str>)> {
+        let connections_max = || self.sessions.limits(from).connections_per_user_max;
+        match self.identities.speaker(from, sender, connections_max)? {
+            Ok(speaker) => Some((speaker, None)),
+            Err(Refusal::SenderMismatch) if self.sessions.permits(from, Action::Impersonate) => {
+                let speaker = self.identities.routes().user_of(from)?;
+                Some((speaker, sender.map(|sender| &**sender)))
+            }
+            Err(refusal) => {
+                self.refuse(cx, from, refusal, target);
+                None
+            }
         }
     }
 
-    pub(super) fn leave(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: ConnId,
-        sender: Option<&Name<'_>>,
-        group: &str,
-    ) {
-        let Some(speaker) = self.speaker(cx, from, sender, Target::Group(group)) else { return };
-        self.identities.groups_mut().leave(speaker, group);
-        self.confirm(cx, from, group);
-    }
-
-    /// Who a routed message is from; `None` if it was refused, which the sender has been told.
-    fn speaker(
+    /// The same for what nobody does in the name of another.
+    pub(super) fn speaker(
         &mut self,
         cx: &mut Context<'_>,
         from: ConnId,
         sender: Option<&Name<'_>>,
         target: Target<'_>,
     ) -> Option<UserKey> {
-        match self.identities.speaker(from, sender)? {
+        let connections_max = || self.sessions.limits(from).connections_per_user_max;
+        match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => Some(speaker),
             Err(refusal) => {
                 self.refuse(cx, from, refusal, target);
@@ -147,7 +191,7 @@ impl Relay {
         reply(cx, &mut self.gaps, to, &pieces);
     }
 
-    fn confirm(&mut self, cx: &mut Context<'_>, to: ConnId, group: &str) {
+    pub(super) fn confirm(&mut self, cx: &mut Context<'_>, to: ConnId, group: &str) {
         let pieces = Pieces::ok(group, &mut self.scratch);
         reply(cx, &mut self.gaps, to, &pieces);
     }
@@ -158,14 +202,14 @@ impl Relay {
 }
 
 /// A reply that its connection has no room for is a message it missed.
-fn reply(cx: &mut Context<'_>, gaps: &mut Gaps, to: ConnId, pieces: &Pieces<'_>) {
+pub(super) fn reply(cx: &mut Context<'_>, gaps: &mut Gaps, to: ConnId, pieces: &Pieces<'_>) {
     let delivery = gaps.send_parts(cx, to, MessageKind::Text, &pieces.as_parts());
     gaps.note(to, delivery);
 }
 
 /// Queues one message to everybody; who has no room for it misses it and will be told. It is
 /// encoded once, and for a single recipient without the shared copy.
-fn to_everybody(
+pub(super) fn to_everybody(
     cx: &mut Context<'_>,
     gaps: &mut Gaps,
     recipients: impl Iterator<Item = ConnId> + Clone,

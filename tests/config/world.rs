@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use switchboard::cli::{self, Exit, Exposure, FileText, Plan, Stream, Surroundings, Task};
+use switchboard::cli::{
+    self, Exit, Exposure, FileText, Plan, Reloaded, Stream, Surroundings, Task,
+};
 
 /// Variables and files.
 #[derive(Clone, Default)]
@@ -47,11 +49,22 @@ impl World {
     pub fn run(&self, line: &str) -> Result<Task, Exit> {
         let args = std::iter::once("switchboard").chain(line.split_whitespace());
         let env = |name: &str| self.variables.get(name).cloned();
-        let read = |path: &Path| {
-            let file = self.files.get(path).cloned();
-            file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
-        };
+        let read = |path: &Path| self.read(path);
         cli::plan(args.map(OsString::from), Surroundings { env: &env, read: &read })
+    }
+
+    /// What a running server reads on SIGHUP, and what is wrong with it.
+    pub fn reload(&self, line: &str, started: &Plan) -> Result<Reloaded, Vec<String>> {
+        let args = std::iter::once("switchboard").chain(line.split_whitespace());
+        let args: Vec<OsString> = args.map(OsString::from).collect();
+        let env = |name: &str| self.variables.get(name).cloned();
+        let read = |path: &Path| self.read(path);
+        cli::reload(&args, Surroundings { env: &env, read: &read }, started)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<FileText> {
+        let file = self.files.get(path).cloned();
+        file.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
     }
 
     /// The plan of a server.

@@ -107,6 +107,11 @@ pub enum Authentication {
 }
 
 impl Authentication {
+    /// Whether a name is more than a claim.
+    pub fn proves_names(&self) -> bool {
+        !matches!(self, Authentication::Open)
+    }
+
     /// Whose a token is.
     ///
     /// # Errors

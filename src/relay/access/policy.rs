@@ -91,6 +91,8 @@ pub enum Action<'a> {
 /// What a user may do: the permissions and limits of all of the user's roles together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permissions {
+    /// Those that were looked up.
+    roles: Box<[Box<str>]>,
     patterns: [Patterns; RIGHTS.len()],
     may_broadcast: bool,
     may_impersonate: bool,
@@ -123,14 +125,17 @@ impl Policy {
     /// What a user with these roles may do. [`EVERYBODY`] is added; roles that the policy does not
     /// name add nothing.
     pub fn permissions(&self, roles: &[Box<str>]) -> Rc<Permissions> {
-        let Some(known) = &self.roles else { return Rc::new(Permissions::open()) };
-        let names = roles.iter().map(|role| &**role).chain([EVERYBODY]);
+        let mut names = roles.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        let Some(known) = &self.roles else { return Rc::new(Permissions::open(names)) };
+        let asked = names.iter().map(|role| &**role).chain([EVERYBODY]);
         let find = |name| known.binary_search_by(|role| (*role.name).cmp(name)).ok();
-        let mut places: Vec<usize> = names.filter_map(find).collect();
+        let mut places: Vec<usize> = asked.filter_map(find).collect();
         places.sort_unstable();
         places.dedup();
         let roles: Vec<&Role> = places.into_iter().map(|place| &known[place]).collect();
-        Rc::new(Permissions::union(&roles))
+        Rc::new(Permissions::union(names, &roles))
     }
 }
 
@@ -141,8 +146,9 @@ impl Default for Policy {
 }
 
 impl Permissions {
-    fn open() -> Permissions {
+    fn open(names: Vec<Box<str>>) -> Permissions {
         Permissions {
+            roles: names.into_boxed_slice(),
             patterns: std::array::from_fn(|_| Patterns::all()),
             may_broadcast: true,
             may_impersonate: false,
@@ -150,7 +156,7 @@ impl Permissions {
         }
     }
 
-    fn union(roles: &[&Role]) -> Permissions {
+    fn union(names: Vec<Box<str>>, roles: &[&Role]) -> Permissions {
         let allowed = || roles.iter().flat_map(|role| &role.allow);
         let patterns = RIGHTS.map(|right| {
             Patterns::union(allowed().filter_map(move |permission| match permission {
@@ -164,6 +170,7 @@ impl Permissions {
             limits.add(&role.limits);
         }
         Permissions {
+            roles: names.into_boxed_slice(),
             patterns,
             may_broadcast: has(Right::Broadcast),
             may_impersonate: has(Right::Impersonate),
@@ -179,6 +186,11 @@ impl Permissions {
             (Right::Impersonate, _) => self.may_impersonate,
             (right, name) => self.patterns[right as usize].matches(name),
         }
+    }
+
+    /// The roles that the permissions are those of, each once and sorted; without [`EVERYBODY`].
+    pub fn roles(&self) -> &[Box<str>] {
+        &self.roles
     }
 
     /// How much the user may do, and how fast.

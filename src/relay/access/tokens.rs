@@ -28,6 +28,7 @@ pub struct Tokens {
     /// The map is seeded at random, and so the place of a fingerprint says nothing about it.
     identities: HashMap<Fingerprint, Arc<Identity>>,
     short: usize,
+    plain: usize,
 }
 
 impl Tokens {
@@ -44,7 +45,8 @@ impl Tokens {
         if let Some(key) = root.rest() {
             return Err(TokensError::UnknownKey { entry: None, key: key.to_owned() });
         }
-        let mut tokens = Tokens { identities: HashMap::with_capacity(list.len()), short: 0 };
+        let mut tokens =
+            Tokens { identities: HashMap::with_capacity(list.len()), short: 0, plain: 0 };
         for (at, entry) in list.into_iter().enumerate() {
             let entry = entry.into_object().ok_or(TokensError::NotAnObject { entry: at })?;
             tokens.add(at, entry, name_max)?;
@@ -61,6 +63,7 @@ impl Tokens {
                 if token.is_empty() {
                     return Err(TokensError::NoToken { entry: at });
                 }
+                self.plain += 1;
                 self.short += usize::from(token.len() < TOKEN_LEN_ADVISED);
                 Fingerprint::of(token.as_bytes())
             }
@@ -113,6 +116,11 @@ impl Tokens {
     /// Whether nobody can come in.
     pub fn is_empty(&self) -> bool {
         self.identities.is_empty()
+    }
+
+    /// How many tokens are given as they are, which nobody else may read then.
+    pub fn plain(&self) -> usize {
+        self.plain
     }
 
     /// How many tokens are so short (below 16 bytes) that they might be guessed; of those that

@@ -154,7 +154,7 @@ const ANSWER_LEN_MIN: usize = 14;
 const RESULT_LEN_MAX: usize = 640;
 
 /// The timer's key: no connection's, whose numbers are counted from below.
-pub(in crate::relay) const TIMER: u64 = u64::MAX - 5;
+pub(in crate::relay) const TIMER: u64 = u64::MAX - 1;
 
 /// Batches that may be under way at once; each keeps its body.
 const BATCHES_MAX: usize = 16;

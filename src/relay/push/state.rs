@@ -23,7 +23,7 @@ use super::failure::{Failure, Problem};
 use super::metrics::{CONTENT_TYPE, Kind, Page};
 use super::{json_response, route};
 use crate::engine::{Context, Totals};
-use crate::relay::Relay;
+use crate::relay::{GrantError, Relay};
 use crate::wire::{CloseCode, RequestHead, Response};
 
 impl Relay {
@@ -31,14 +31,17 @@ impl Relay {
         let (routes, groups) = (self.identities.routes(), self.identities.groups());
         let key = routes.find(user);
         let online = key.map_or(0, |key| routes.connections(key).len());
-        let mut groups: Vec<&str> = key.into_iter().flat_map(|key| groups.names_of(key)).collect();
+        let mut groups: Vec<&str> = match key {
+            Some(key) => groups.names_of(key).collect(),
+            None => self.identities.granted_to(user).iter().map(|group| &**group).collect(),
+        };
         groups.sort_unstable();
         let (user, groups) = (Value::from(user), Value::from(groups));
         json_response(200, format!(r#"{{"user":{user},"online":{online},"groups":{groups}}}"#))
     }
 
-    /// The members of a group in the order of their bytes, a page at a time: every page is one
-    /// look at all members and keeps no more of them than it shows.
+    /// The members of a group who are online, in the order of their bytes, a page at a time: every
+    /// page is one look at all of them, and keeps no more than it shows.
     pub(super) fn about_group(
         &self,
         group: &str,
@@ -85,10 +88,16 @@ impl Relay {
     }
 
     pub(super) fn add(&mut self, group: &str, user: &str) -> Result<Response, Failure> {
-        Ok(membership(group, user, Membership::Member))
+        match self.add_member(user, group) {
+            Ok(()) => Ok(membership(group, user, Membership::Member)),
+            Err(GrantError::TooManyGroups) => Err(Problem::TooManyGroups.into()),
+            Err(GrantError::Full) => Err(Problem::MembershipsFull.into()),
+        }
     }
 
     pub(super) fn remove(&mut self, group: &str, user: &str) -> Response {
+        // Whether there was one is no secret, but nothing that the backend has to know.
+        self.remove_member(user, group);
         membership(group, user, Membership::None)
     }
 

@@ -466,6 +466,18 @@ limits! {
     relay 128, echo 128, from 1, to 128, zero None,
     section None, "arrays and objects within each other in a JSON message";
 
+    batch_max: Count in Relay, "max-batch", "SWITCHBOARD_MAX_BATCH",
+    relay 1_000, echo 1_000, from 1, to 100_000, zero None,
+    section None, "messages in one batch of the push API";
+
+    idempotency_ttl_ms: Milliseconds in Relay, "idempotency-ttl", "SWITCHBOARD_IDEMPOTENCY_TTL",
+    relay 300 * SECOND, echo 300 * SECOND, from 10, to DAY, zero None,
+    section None, "how long the push API knows an Idempotency-Key again";
+
+    idempotency_table_bytes: Bytes in Relay, "idempotency-table", "SWITCHBOARD_IDEMPOTENCY_TABLE",
+    relay 64 * MIB, echo 64 * MIB, from KIB, to GIB, zero None,
+    section None, "Idempotency-Keys and their answers; with it full, new ones get 503";
+
     message_max_bytes: Bytes in Messages, "max-message", "SWITCHBOARD_MAX_MESSAGE",
     relay MIB, echo 16 * MIB, from 1, to GIB, zero None,
     section Some("10.4"), "one message, its fragments together; a longer one is closed with 1009";

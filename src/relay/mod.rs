@@ -274,9 +274,6 @@ impl Handler for Relay {
     }
 
     fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
-        if key == push::TIMER {
-            self.work_off_batches(cx);
-        }
         if key == PRESENCE_TIMER {
             let Relay { identities, gaps, scratch, .. } = self;
             let (groups, presence) = identities.membership().parts();
@@ -285,6 +282,7 @@ impl Handler for Relay {
     }
 
     fn before_flush(&mut self, cx: &mut Context<'_>) {
+        self.work_off_batches(cx);
         self.identities.membership().presence_mut().set_timer(cx);
     }
 

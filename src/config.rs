@@ -402,6 +402,10 @@ limits! {
     relay 100, echo 100, from 1, to 100, zero None,
     section Some("4.2.1"), "header lines of a request";
 
+    http_body_max_bytes: Bytes in Listening, "max-http-body", "SWITCHBOARD_MAX_HTTP_BODY",
+    relay MIB, echo MIB, from 1, to GIB, zero None,
+    section None, "body of an HTTP request to the operator's listener; a longer one gets 413";
+
     accept_budget_max: Count in Listening, "accept-budget", "SWITCHBOARD_ACCEPT_BUDGET",
     relay 256, echo 256, from 1, to 65_536, zero None,
     section None, "connections accepted before the others have their turn";
@@ -466,6 +470,11 @@ limits! {
     head_timeout_ms: Milliseconds in Deadlines, "head-timeout", "SWITCHBOARD_HEAD_TIMEOUT",
     relay 10 * SECOND, echo 10 * SECOND, from 10, to DAY, zero None,
     section Some("4.2.1"), "from accept to the end of the request head, however it drips";
+
+    http_idle_timeout_ms: Milliseconds in Deadlines, "http-idle-timeout",
+    "SWITCHBOARD_HTTP_IDLE_TIMEOUT",
+    relay 60 * SECOND, echo 60 * SECOND, from 10, to DAY, zero None,
+    section None, "from an HTTP answer to the next request at the operator's listener";
 
     ping_interval_ms: Milliseconds in Deadlines, "ping-interval", "SWITCHBOARD_PING_INTERVAL",
     relay 25 * SECOND, echo 0, from 10, to DAY, zero Some("off"),

@@ -105,6 +105,7 @@ impl Core {
         Core {
             deadlines: Deadlines {
                 head_timeout_ms: limits.head_timeout_ms,
+                http_idle_timeout_ms: limits.http_idle_timeout_ms,
                 ping_interval_ms: limits.ping_interval_ms,
                 ping_timeout_ms: limits.ping_timeout_ms,
                 close_timeout_ms: limits.close_timeout_ms,

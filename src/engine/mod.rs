@@ -39,6 +39,7 @@ mod handler;
 mod opening;
 mod peer;
 mod remote;
+mod requests;
 mod slot;
 mod totals;
 
@@ -161,7 +162,9 @@ impl<H: Handler> Engine<H> {
     fn serve(&mut self, id: ConnId, stage: Stage, bytes: &mut [u8]) {
         let served = match stage {
             Stage::Open | Stage::Closing => self.guarded(id, |engine| engine.deliver(id, bytes)),
-            Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
+            Stage::Head | Stage::Body | Stage::Idle => {
+                self.guarded(id, |engine| engine.receive_requests(id, bytes))
+            }
             Stage::Pending(_) => self.guarded(id, |engine| engine.hold(id, bytes)),
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
         };
@@ -287,9 +290,8 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         slot.eof = true;
         match slot.stage {
-            Stage::Head | Stage::Lingering => {
-                self.core.drop_now(id, CloseCode::ABNORMAL, "", Cause::Lost);
-            }
+            Stage::Lingering => self.core.drop_now(id, CloseCode::ABNORMAL, "", Cause::Lost),
+            Stage::Head | Stage::Body | Stage::Idle => self.end_if_over(id),
             Stage::Open | Stage::Closing => {
                 slot.note_closed(CloseCode::ABNORMAL, "".into(), Cause::Lost);
                 self.core.drain(id);
@@ -436,9 +438,11 @@ impl<H: Handler> Engine<H> {
                     let cause = Cause::Shutdown;
                     self.core.close(id, CloseCode::GOING_AWAY, "server is shutting down", cause);
                 }
-                Some(Stage::Head) if !self.core.may_finish(id) => {
+                Some(Stage::Head | Stage::Body) if !self.core.may_finish(id) => {
                     self.core.drop_now(id, CloseCode::GOING_AWAY, "", Cause::Shutdown);
                 }
+                // Requests that are there already are answered; the last answer ends it.
+                Some(Stage::Idle) if !self.core.may_finish(id) => self.core.drain(id),
                 // What an answer tells may have been done already: it is still waited for.
                 Some(Stage::Pending(Wish::Upgrade)) => {
                     self.core.refuse(id, HandshakeError::Undecided);

@@ -122,6 +122,7 @@ impl<H: Handler> Engine<H> {
     /// calendar.
     pub fn begin_tick(&mut self, now: Millis, wall: UnixMillis) {
         self.core.wall = wall;
+        self.core.again = false;
         // A clock that jumps back would make deadlines overflow into the future.
         if now > self.core.now {
             self.core.now = now;
@@ -425,6 +426,7 @@ impl<H: Handler> Engine<H> {
             || !self.core.ended.is_empty()
             || !self.core.abandoned.is_empty()
             || !self.core.decided.is_empty()
+            || self.core.again
     }
 
     /// When the next deadline may pass.

@@ -285,6 +285,7 @@ impl<H: Ledger> Network<H> {
 
     /// After every tick.
     fn check(&mut self) {
+        assert_eq!(self.engine.handler().unreturned, 0, "an assertion in the handler failed");
         let accepted = self.lines.iter().flatten().filter(|line| line.id.is_some());
         let ids: Vec<ConnId> = accepted.filter_map(|line| line.id).collect();
         assert_eq!(ids.len(), self.engine.connections());
@@ -376,6 +377,7 @@ impl<H: Ledger> Network<H> {
             self.now.0 += timeouts;
             self.settle();
         }
+        assert_eq!(self.engine.handler().unreturned, 0, "an assertion in the handler failed");
         assert_eq!((self.engine.connections(), self.engine.buffered()), (0, 0), "what is left");
         let lives = &self.engine.handler().lives;
         assert!(lives.values().all(|life| life.is_closed), "on_close is owed");

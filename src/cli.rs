@@ -33,6 +33,7 @@
 mod auth;
 mod bench;
 mod command;
+mod endpoint;
 mod environment;
 mod file;
 mod listen;
@@ -54,6 +55,7 @@ use clap::error::{ContextKind, ContextValue};
 use crate::net::ListenAddress;
 use crate::tools::bench::Settings;
 pub use auth::Auth;
+pub use endpoint::Courier;
 pub use environment::unknown_variables;
 pub use load::{Loaded, load};
 pub use plan::{AccessPlan, Effective, KeysPlan, Plan, Surroundings};

@@ -11,10 +11,10 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 
 use switchboard::config::Deflate;
-use switchboard::engine::{Context, Engine, Flow, Handler};
+use switchboard::engine::{Context, Door, Engine, Flow, Handler};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, MessageKind, Step};
-use switchboard::timer::Millis;
+use switchboard::timer::{Millis, UnixMillis};
 use switchboard::tools::bench::chat::{Chat, Form};
 use switchboard::wire::DeflateAgreement;
 use switchboard::{ConnId, Limits};
@@ -160,7 +160,7 @@ impl Room {
             limits.deflate_mode = Deflate::Off.as_number();
         }
         let mut engine = Engine::new(limits, Board { all: Vec::new(), compressed });
-        engine.begin_tick(Millis(0));
+        engine.begin_tick(Millis(0), UnixMillis(0));
         let ids: Vec<ConnId> = (0..=OTHERS).map(|_| open(&mut engine)).collect();
         let mut client = Sender::new(Endpoint::client(), len, Way::Off);
         Room { engine, frame: client.frame(), sender: ids[0] }
@@ -200,7 +200,8 @@ impl Handler for Board {
 }
 
 fn open(engine: &mut Engine<Board>) -> ConnId {
-    let id = engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000))).expect("room for all");
+    let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
+    let id = engine.accept(peer, Door::Public).expect("room for all");
     let mut request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
         Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
@@ -220,6 +221,6 @@ fn flush(engine: &mut Engine<Board>) -> usize {
         engine.wrote(id, len, len);
         total += len;
     }
-    engine.begin_tick(Millis(0));
+    engine.begin_tick(Millis(0), UnixMillis(0));
     total
 }

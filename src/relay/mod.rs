@@ -2,7 +2,9 @@
 
 pub mod access;
 mod admission;
+mod bearers;
 mod control;
+mod entry;
 pub mod envelope;
 mod gap;
 mod identity;
@@ -11,22 +13,23 @@ pub mod name;
 mod page;
 mod presence;
 pub mod push;
+pub mod rejection;
 pub mod reply;
 mod routing;
 mod scan;
 mod session;
 
-use std::net::IpAddr;
+use std::mem;
 
 use crate::config::{Broadcast, Limits, Reach};
-use crate::engine::{Closed, Context, Delivery, Door, Handler, Remote, Request, Verdict};
+use crate::engine::{Closed, Context, Delivery, Door, Handler, Request, Verdict};
 use crate::hub::ConnId;
 use crate::hub::rooms::Rooms;
 use crate::protocol::Message;
-use crate::wire::Response;
 
 use self::access::Access;
-use self::admission::{Admitted, Arrival};
+use self::bearers::EXPIRY_TIMER;
+use self::entry::{Gate, STRANGERS_TIMER};
 use self::envelope::{Envelope, EnvelopeLimits};
 use self::gap::Gaps;
 use self::identity::Identities;
@@ -45,7 +48,7 @@ pub struct RelayConfig {
     pub broadcast: Broadcast,
     /// Who can come: decides which `Host` and `Origin` are accepted.
     pub reach: Reach,
-    /// What decides who may do what.
+    /// What decides who may come in and do what.
     pub access: Access,
 }
 
@@ -83,14 +86,13 @@ pub struct Relay {
     gaps: Gaps,
     push: Push,
     sessions: Sessions,
+    gate: Gate,
     /// Whether a connection's name is more than a claim.
     names_are_proven: bool,
     /// How many members of a group are named to who asks.
     members_max: usize,
     /// What may be sent at once for what nobody is waiting for.
     sends_max: usize,
-    /// Who is between `on_request` and `on_open`, which follow one another.
-    arrival: Option<Arrival>,
     /// Devices that could not take a message which another device of the same user may take.
     missed: Vec<(ConnId, Delivery)>,
     /// What SIGHUP calls: whoever reads the files again.
@@ -102,7 +104,8 @@ pub struct Relay {
 impl Relay {
     /// A relay with nobody online.
     pub fn new(config: RelayConfig) -> Relay {
-        let RelayConfig { limits, broadcast, reach, access } = config;
+        let RelayConfig { limits, broadcast, reach, mut access } = config;
+        let policy = mem::take(&mut access.policy);
         Relay {
             broadcast,
             reach,
@@ -115,10 +118,10 @@ impl Relay {
             gaps: Gaps::new(),
             push: Push::new(&limits),
             names_are_proven: access.authentication.proves_names(),
-            sessions: Sessions::new(access.policy),
+            sessions: Sessions::new(policy),
+            gate: Gate::new(access, &limits),
             members_max: narrow(limits.members_shown_max),
             sends_max: narrow(limits.send_budget_max),
-            arrival: None,
             missed: Vec::new(),
             reload: None,
             scratch: String::new(),
@@ -137,27 +140,6 @@ impl Relay {
             groups: self.identities.groups().len(),
             rooms: self.rooms.len(),
             granted: self.identities.granted(),
-        }
-    }
-
-    /// Another configuration of who may do what, from now on: nobody is dropped, and everybody has
-    /// the permissions and limits that it gives to his roles.
-    pub fn reconfigure(&mut self, cx: &mut Context<'_>, access: Access) {
-        self.names_are_proven = access.authentication.proves_names();
-        let everybody = self.rooms.connections();
-        let everybody = everybody.map(|id| (id, cx.peer(id).and_then(Remote::ip)));
-        self.sessions.reconfigure(access.policy, everybody, cx.now());
-    }
-
-    /// Whether somebody may come in on the path, and once more.
-    fn check_policy(&self, admitted: Admitted, ip: Option<IpAddr>) -> Result<Admitted, Response> {
-        let routes = self.identities.routes();
-        let user = admitted.arrival.user.as_deref().and_then(|user| routes.find(user));
-        let connections = user.map_or(0, |user| routes.connections(user).len());
-        let permissions = self.sessions.guest();
-        match self.sessions.admit(&permissions, &admitted.arrival.path, connections, ip) {
-            Ok(()) => Ok(admitted),
-            Err(denial) => Err(denial.response()),
         }
     }
 
@@ -208,35 +190,27 @@ impl Handler for Relay {
         if request.door == Door::Admin {
             return self.push(cx, id, &Call::new(request));
         }
-        if let Err(response) = admission::check_host(self.reach, request.head) {
+        if let Err(response) = admission::check_host(self.reach, request.peer, request.head) {
             return Verdict::Respond(response);
         }
         let Some(upgrade) = request.upgrade else {
             return Verdict::Respond(page::respond(request.head));
         };
-        let (reach, name_max) = (self.reach, self.envelope_limits.name_max);
-        let admitted = admission::admit(id, request.head, upgrade, reach, name_max)
-            .and_then(|admitted| admitted.check_free(&self.identities));
-        let admitted = admitted.and_then(|admitted| self.check_policy(admitted, request.peer.ip()));
-        match admitted {
-            Ok(admitted) => {
-                self.arrival = Some(admitted.arrival);
-                Verdict::Upgrade { protocol: admitted.protocol }
-            }
-            Err(response) => Verdict::Respond(response),
-        }
+        self.admit(cx, id, request, upgrade).unwrap_or_else(Verdict::Respond)
     }
 
     fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        let arrival = self.arrival.take().filter(|arrival| arrival.id == id);
-        let arrival = arrival.expect("invariant: on_open follows its on_request at once");
-        self.identities.arrive(id, arrival.user.as_deref());
-        self.rooms.enter(id, &arrival.path);
-        let ip = cx.peer(id).and_then(Remote::ip);
-        self.sessions.open(id, self.sessions.guest(), ip, cx.now());
+        self.arrive(cx, id);
+    }
+
+    fn on_abandoned(&mut self, _cx: &mut Context<'_>, id: ConnId) {
+        self.gate.forget(id);
     }
 
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        if self.gate.is_stranger(id) {
+            return self.hear_stranger(cx, id, message);
+        }
         if self.charge(cx, id, message).is_none() {
             return;
         }
@@ -257,7 +231,11 @@ impl Handler for Relay {
             Ok(Envelope::Presence { sender, user }) => self.presence(cx, id, sender.as_ref(), user),
             Ok(Envelope::Ping) => self.reply(cx, id, &Pieces::pong()),
             Ok(Envelope::Auth { .. }) => {
-                self.refuse(cx, id, Refusal::AuthNotConfigured, Target::Nobody);
+                let refusal = match self.names_are_proven {
+                    true => Refusal::AlreadyAuthenticated,
+                    false => Refusal::AuthNotConfigured,
+                };
+                self.refuse(cx, id, refusal, Target::Nobody);
             }
             Ok(Envelope::Broadcast { sender }) => self.broadcast(cx, id, message, *sender),
             Err(refusal) => self.refuse(cx, id, *refusal, Target::Nobody),
@@ -269,15 +247,21 @@ impl Handler for Relay {
         self.rooms.leave(id);
         self.gaps.forget(id);
         self.sessions.close(id);
+        self.gate.forget(id);
         // `before_flush` of this tick is over.
         self.identities.membership().presence_mut().set_timer(cx);
     }
 
     fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
-        if key == PRESENCE_TIMER {
-            let Relay { identities, gaps, scratch, .. } = self;
-            let (groups, presence) = identities.membership().parts();
-            presence.announce(cx, groups, gaps, scratch, self.sends_max);
+        match key {
+            EXPIRY_TIMER => self.end_bearers(cx),
+            PRESENCE_TIMER => {
+                let Relay { identities, gaps, scratch, .. } = self;
+                let (groups, presence) = identities.membership().parts();
+                presence.announce(cx, groups, gaps, scratch, self.sends_max);
+            }
+            STRANGERS_TIMER => self.lose_patience(cx),
+            _ => {}
         }
     }
 

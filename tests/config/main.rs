@@ -13,4 +13,5 @@ mod print;
 mod process;
 mod readme;
 mod reload;
+mod tokens;
 mod world;

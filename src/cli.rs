@@ -5,6 +5,7 @@
 //! switchboard echo    [SETTINGS] [LIMITS]
 //! switchboard bench   [OPTIONS] URL
 //! switchboard check-config [SETTINGS] [LIMITS]
+//! switchboard send    [OPTIONS] TEXT
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -32,6 +33,7 @@
 mod auth;
 mod bench;
 mod command;
+mod endpoint;
 mod environment;
 mod file;
 mod listen;
@@ -39,6 +41,7 @@ mod load;
 mod plan;
 mod print;
 mod reload;
+pub mod send;
 mod setting;
 mod text_file;
 mod value;
@@ -49,10 +52,11 @@ use std::fmt;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
+use crate::net::ListenAddress;
 use crate::tools::bench::Settings;
 pub use auth::Auth;
+pub use endpoint::Courier;
 pub use environment::unknown_variables;
-pub use listen::ListenAddress;
 pub use load::{Loaded, load};
 pub use plan::{AccessPlan, Effective, KeysPlan, Plan, Surroundings};
 pub use reload::{Reloaded, reload};
@@ -65,6 +69,8 @@ pub use value::{Place, Secret, Source};
 pub enum Task {
     /// `switchboard bench`: put load on a server.
     Bench(Box<Settings>),
+    /// `switchboard send`: send one message by way of the push API.
+    Send(Box<send::Settings>),
     /// Be a server.
     Serve(Box<Plan>),
 }
@@ -81,7 +87,7 @@ pub enum Mode {
 /// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code: 0, or 2 for what is wrong in arguments and environment.
+    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` has others.
     pub code: u8,
     /// What to print, line ends included.
     pub text: String,
@@ -114,6 +120,7 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
         }
+        What::Send => return Ok(Task::Send(Box::new(send::settings(matches, around)?))),
         What::Be(mode) => mode,
     };
     let (plan, problems) = plan::read(mode, matches, around);
@@ -131,6 +138,7 @@ enum What {
     Bench,
     Be(Mode),
     Check,
+    Send,
 }
 
 /// What is asked for, and the arguments of that.
@@ -138,6 +146,7 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
     match root.subcommand() {
         Some(("bench", matches)) => (What::Bench, matches),
         Some((command::CHECK, matches)) => (What::Check, matches),
+        Some(("send", matches)) => (What::Send, matches),
         Some(("echo", matches)) => (What::Be(Mode::Echo), matches),
         Some((_, matches)) => (What::Be(Mode::Serve), matches),
         None => (What::Be(Mode::Serve), root),
@@ -200,7 +209,8 @@ fn usage_error(text: &str) -> Exit {
     usage_errors(&[text.to_owned()])
 }
 
-fn usage_errors(problems: &[String]) -> Exit {
+/// What is said where nothing is started, whatever is wrong.
+pub fn usage_errors(problems: &[String]) -> Exit {
     let mut text = String::new();
     for problem in problems {
         text.push_str(&format!("error: {problem}\n"));

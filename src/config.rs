@@ -406,6 +406,37 @@ limits! {
     relay 256, echo 256, from 1, to 65_536, zero None,
     section None, "connections accepted before the others have their turn";
 
+    auth_timeout_ms: Milliseconds in Access, "auth-timeout", "SWITCHBOARD_AUTH_TIMEOUT",
+    relay 10 * SECOND, echo 10 * SECOND, from 10, to DAY, zero None,
+    section None, "until the first message says whose a connection is; closed with 4408";
+
+    auth_message_max_bytes: Bytes in Access, "max-auth-message", "SWITCHBOARD_MAX_AUTH_MESSAGE",
+    relay 4 * KIB, echo 4 * KIB, from 64, to MIB, zero None,
+    section None, "the message that says whose a connection is";
+
+    auth_endpoint_timeout_ms: Milliseconds in Access, "auth-endpoint-timeout",
+    "SWITCHBOARD_AUTH_ENDPOINT_TIMEOUT",
+    relay 5 * SECOND, echo 5 * SECOND, from 10, to DAY, zero None,
+    section None, "from a question to the authentication endpoint to its answer";
+
+    auth_endpoint_asks_max: Count in Access, "max-auth-endpoint-asks",
+    "SWITCHBOARD_MAX_AUTH_ENDPOINT_ASKS",
+    relay 8, echo 8, from 1, to 256, zero None,
+    section None, "questions to the authentication endpoint at once, a thread each";
+
+    auth_endpoint_queue_max: Count in Access, "max-auth-endpoint-queue",
+    "SWITCHBOARD_MAX_AUTH_ENDPOINT_QUEUE",
+    relay 256, echo 256, from 0, to 65_536, zero None,
+    section None, "questions that wait until they can be asked; one more gets 503";
+
+    auth_cache_ttl_ms: Milliseconds in Access, "auth-cache-ttl", "SWITCHBOARD_AUTH_CACHE_TTL",
+    relay 5 * SECOND, echo 5 * SECOND, from 10, to DAY, zero Some("off"),
+    section None, "how long a good answer of the authentication endpoint is kept";
+
+    auth_cache_max: Count in Access, "max-auth-cache", "SWITCHBOARD_MAX_AUTH_CACHE",
+    relay 1024, echo 1024, from 1, to 1_000_000, zero None,
+    section None, "good answers that are kept";
+
     user_id_max_bytes: Bytes in Relay, "max-user-id", "SWITCHBOARD_MAX_USER_ID",
     relay 128, echo 128, from 1, to KIB, zero None,
     section None, "user id or group name, in UTF-8";
@@ -434,6 +465,18 @@ limits! {
     json_depth_max: Count in Relay, "max-json-depth", "SWITCHBOARD_MAX_JSON_DEPTH",
     relay 128, echo 128, from 1, to 128, zero None,
     section None, "arrays and objects within each other in a JSON message";
+
+    batch_max: Count in Relay, "max-batch", "SWITCHBOARD_MAX_BATCH",
+    relay 1_000, echo 1_000, from 1, to 100_000, zero None,
+    section None, "messages in one batch of the push API";
+
+    idempotency_ttl_ms: Milliseconds in Relay, "idempotency-ttl", "SWITCHBOARD_IDEMPOTENCY_TTL",
+    relay 300 * SECOND, echo 300 * SECOND, from 10, to DAY, zero None,
+    section None, "how long the push API knows an Idempotency-Key again";
+
+    idempotency_table_bytes: Bytes in Relay, "idempotency-table", "SWITCHBOARD_IDEMPOTENCY_TABLE",
+    relay 64 * MIB, echo 64 * MIB, from KIB, to GIB, zero None,
+    section None, "Idempotency-Keys and their answers; with it full, new ones get 503";
 
     message_max_bytes: Bytes in Messages, "max-message", "SWITCHBOARD_MAX_MESSAGE",
     relay MIB, echo 16 * MIB, from 1, to GIB, zero None,

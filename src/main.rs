@@ -1,67 +1,28 @@
 //! The `switchboard` binary: command line, logger, server and tools, tied together.
 
+#[path = "main/serve.rs"]
+mod serve;
+
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use switchboard::cli::{self, ListenAddress, Mode, Plan, Stream, Surroundings, Task};
-use switchboard::echo::Echo;
+use switchboard::cli::{self, Exit, Stream, Surroundings, Task};
+use switchboard::logger;
 use switchboard::tools::bench;
-use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 fn main() -> ExitCode {
     match cli::plan(std::env::args_os(), Surroundings::system()) {
-        Ok(Task::Serve(plan)) => run(&plan),
+        Ok(Task::Serve(plan)) => serve::run(*plan),
         Ok(Task::Bench(settings)) => measure(&settings),
-        Err(exit) => {
-            print(exit.stream, &exit.text);
-            ExitCode::from(exit.code)
-        }
+        Ok(Task::Send(settings)) => end(&cli::send::run(&settings)),
+        Err(exit) => end(&exit),
     }
 }
 
-/// Starts the server that was asked for and stays until it ends.
-fn run(plan: &Plan) -> ExitCode {
-    // Flushes the log when it goes, after a panic too.
-    let _logger = logger::install(plan.log.clone());
-    let unknown = cli::unknown_variables(std::env::vars_os().map(|(name, _)| name));
-    for warning in unknown.iter().chain(&plan.warnings) {
-        log::warn!("{warning}");
-    }
-    match plan.mode {
-        Mode::Echo => serve(plan, Echo),
-        Mode::Serve => {
-            let Plan { limits, broadcast, reach, .. } = *plan;
-            serve(
-                plan,
-                Relay::new(RelayConfig { limits, broadcast, reach, ..RelayConfig::default() }),
-            )
-        }
-    }
-}
-
-fn serve<H: Handler>(plan: &Plan, handler: H) -> ExitCode {
-    let mut addresses = Vec::new();
-    for address in plan.listen.iter().chain(&plan.admin) {
-        match address {
-            ListenAddress::Tcp(address) if plan.admin.is_none() => addresses.push(*address),
-            // Until the event loop has such listeners.
-            _ => return fail(&format!("cannot listen on {address} yet")),
-        }
-    }
-    let bound = Server::bind(plan.limits, &addresses, handler).and_then(Server::with_signals);
-    let server = match bound {
-        Ok(server) => server,
-        Err(error) => return fail(&error),
-    };
-    let addresses: Vec<_> =
-        server.local_addrs().iter().map(|address| ListenAddress::Tcp(*address)).collect();
-    let greeting = cli::greeting(plan, &addresses, &[], server.connections_max());
-    print(Stream::Stdout, &greeting);
-    match server.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
-    }
+fn end(exit: &Exit) -> ExitCode {
+    print(exit.stream, &exit.text);
+    ExitCode::from(exit.code)
 }
 
 /// Puts load on a server and prints what was measured.

@@ -8,11 +8,12 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
 use switchboard::cli::{
-    self, AccessPlan, Exit, KeysPlan, ListenAddress, Mode, Plan, SETTINGS, Scope, Source, Stream,
-    Surroundings, Task,
+    self, AccessPlan, Exit, KeysPlan, Mode, Plan, SETTINGS, Scope, Source, Stream, Surroundings,
+    Task,
 };
 use switchboard::config::{Broadcast, LIMITS, Limit, Limits, Reach, Unit};
 use switchboard::logger::{BareTarget, Filter};
+use switchboard::net::ListenAddress;
 
 /// What `plan` says to a command line, written as one would type it, and to an environment.
 fn plan(line: &str, env: &[(&str, &str)]) -> Result<Plan, Exit> {
@@ -24,7 +25,7 @@ fn plan(line: &str, env: &[(&str, &str)]) -> Result<Plan, Exit> {
     let around = Surroundings { env: &env, ..Surroundings::empty() };
     cli::plan(args, around).map(|task| match task {
         Task::Serve(plan) => *plan,
-        Task::Bench(settings) => panic!("{line} is no server: {settings:?}"),
+        task => panic!("{line} is no server: {task:?}"),
     })
 }
 

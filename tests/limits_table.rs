@@ -36,6 +36,17 @@ const REACHED: &[(&str, &str, &str)] = &[
         "presence_interval_is_over_at_its_end_and_not_before",
     ),
     ("json_depth_max", "limits_process.rs", "max_json_depth_counts_the_outermost_too"),
+    ("batch_max", "push/api.rs", "a_batch_is_sent_in_order_and_has_a_result_for_each"),
+    (
+        "idempotency_ttl_ms",
+        "push/idempotency.rs",
+        "a_key_is_known_again_for_its_time_and_no_longer",
+    ),
+    (
+        "idempotency_table_bytes",
+        "push/idempotency.rs",
+        "a_full_table_refuses_new_keys_keeps_the_old_ones_and_lets_the_others_pass",
+    ),
     (
         "message_max_bytes",
         "limits_process.rs",

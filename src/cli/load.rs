@@ -15,18 +15,25 @@ use std::fmt::Display;
 use std::io;
 use std::path::Path;
 
+use super::endpoint::Courier;
 use super::plan::{AccessPlan, KeysPlan, Plan};
 use super::text_file::{Exposure, FileText};
 use super::value::Source;
 use super::{Auth, Exit, Stream, setting, usage_errors};
+use crate::net::ask::AskUrl;
 use crate::relay::access::jwt::{Algorithm, Demands};
 use crate::relay::access::{Access, Authentication, Origins, Policy, Tokens, Verifier};
+use crate::relay::push::keys::Keys;
 
 /// What the files of a plan say.
 #[derive(Debug)]
 pub struct Loaded {
     /// Who may come, and what he may do.
     pub access: Access,
+    /// What asks the authentication endpoint, if there is one; to be started with the server.
+    pub courier: Option<Courier>,
+    /// Who may use the push API.
+    pub keys: Keys,
     /// What is not safe, in words for the log.
     pub warnings: Vec<String>,
 }
@@ -43,15 +50,16 @@ pub fn load(
     let mut loader = Loader {
         plan,
         read,
+        courier: None,
         name_max: usize::try_from(plan.limits.user_id_max_bytes).unwrap_or(usize::MAX),
         problems: Vec::new(),
         warnings: Vec::new(),
     };
     let access = loader.access(&plan.access);
-    loader.keys(&plan.keys);
-    match access {
-        Some(access) if loader.problems.is_empty() => {
-            Ok(Loaded { access, warnings: loader.warnings })
+    let keys = loader.keys(&plan.keys);
+    match (access, keys) {
+        (Some(access), Some(keys)) if loader.problems.is_empty() => {
+            Ok(Loaded { access, courier: loader.courier, keys, warnings: loader.warnings })
         }
         _ => Err(loader.problems),
     }
@@ -81,6 +89,7 @@ pub(super) fn check(
 struct Loader<'a> {
     plan: &'a Plan,
     read: &'a dyn Fn(&Path) -> io::Result<FileText>,
+    courier: Option<Courier>,
     name_max: usize,
     problems: Vec<String>,
     warnings: Vec<String>,
@@ -142,13 +151,25 @@ impl Loader<'_> {
                 };
                 verifier.map(Authentication::Jwt)
             }
-            Auth::Endpoint(_) => Some(Authentication::Endpoint),
+            Auth::Endpoint(url) => {
+                let url = AskUrl::parse(url);
+                let url = url.map_err(|error| self.wrong_setting(&setting::AUTH, error)).ok()?;
+                let courier = Courier::new(url, &self.plan.limits);
+                self.courier = Some(courier.clone());
+                Some(Authentication::Endpoint(Box::new(courier)))
+            }
         }
     }
 
-    fn keys(&mut self, plan: &KeysPlan) {
-        if let Some(file) = &plan.file {
-            self.parse_secret(file, |_| Ok::<(), String>(()));
+    fn keys(&mut self, plan: &KeysPlan) -> Option<Keys> {
+        let name_max = self.name_max;
+        match (&plan.file, &plan.key) {
+            (Some(file), _) => self.parse_secret(file, |text| Keys::parse(text, name_max)),
+            (None, Some(key)) => {
+                let keys = Keys::single("admin", key.reveal());
+                keys.map_err(|error| self.wrong_setting(&setting::ADMIN_KEY, error)).ok()
+            }
+            (None, None) => Some(Keys::none()),
         }
     }
 

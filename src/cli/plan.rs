@@ -20,12 +20,12 @@ use clap::ArgMatches;
 use super::Mode;
 use super::auth::Auth;
 use super::file::ConfigFile;
-use super::listen::ListenAddress;
 use super::setting::{self, Kind, Setting};
 use super::text_file::{Exposure, FileText, read_file};
 use super::value::{Given, Secrecy, Secret, Source, problem, text_of};
 use crate::config::{Broadcast, Limits, Reach};
 use crate::logger::Filter;
+use crate::net::ListenAddress;
 
 /// What to start, complete and checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

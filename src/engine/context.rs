@@ -1,5 +1,7 @@
 //! What a callback may do: the view of the engine that a [`Handler`](super::Handler) is given.
 
+use std::mem;
+
 use super::core::Core;
 use super::handler::{Cause, Delivery, Verdict};
 use super::remote::{Door, Remote};
@@ -106,6 +108,23 @@ impl Context<'_> {
         // In `on_request` it may be known already what its caller will not know before it returns.
         if self.core.slots.get(id).is_some_and(|slot| slot.stage.is_asking()) {
             self.core.decided.push((id, verdict));
+        }
+    }
+
+    /// Limits the messages of a connection to `auth_message_max_bytes`, until
+    /// [`release`](Context::release): for those who have not said who they are.
+    pub fn restrict(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.restricted = true;
+        }
+    }
+
+    /// Ends what [`restrict`](Context::restrict) began, also for what is read already.
+    pub fn release(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id)
+            && mem::take(&mut slot.restricted)
+        {
+            self.core.endpoint.message_max_bytes = self.core.limits.message_max_bytes;
         }
     }
 

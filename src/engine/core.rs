@@ -168,6 +168,7 @@ impl Core {
             opened: false,
             surplus,
             door,
+            restricted: false,
             large: false,
             connection: Connection::new(),
             outbox: Outbox::new(),

@@ -46,6 +46,8 @@ pub(super) struct Slot {
     pub surplus: bool,
     /// By which kind of listener it came in.
     pub door: Door,
+    /// Its messages are limited to `auth_message_max_bytes`.
+    pub restricted: bool,
     /// Its last message was large; so will the next one be, as a rule.
     pub large: bool,
     pub connection: Connection,

@@ -2,7 +2,9 @@
 
 pub mod access;
 mod admission;
+mod bearers;
 mod control;
+mod entry;
 pub mod envelope;
 mod gap;
 mod identity;
@@ -10,27 +12,30 @@ mod membership;
 pub mod name;
 mod page;
 mod presence;
+pub mod push;
+pub mod rejection;
 pub mod reply;
 mod routing;
 mod scan;
 mod session;
 
-use std::net::IpAddr;
+use std::mem;
 
 use crate::config::{Broadcast, Limits, Reach};
-use crate::engine::{Closed, Context, Delivery, Handler, Remote, Request, Verdict};
+use crate::engine::{Closed, Context, Delivery, Door, Handler, Request, Verdict};
 use crate::hub::ConnId;
 use crate::hub::rooms::Rooms;
 use crate::protocol::Message;
-use crate::wire::Response;
 
 use self::access::Access;
-use self::admission::{Admitted, Arrival};
+use self::bearers::EXPIRY_TIMER;
+use self::entry::{Gate, STRANGERS_TIMER};
 use self::envelope::{Envelope, EnvelopeLimits};
 use self::gap::Gaps;
 use self::identity::Identities;
 pub use self::membership::GrantError;
 use self::presence::PRESENCE_TIMER;
+use self::push::{Call, Push};
 use self::reply::{Pieces, Refusal, Target};
 use self::session::{Excess, Sessions};
 
@@ -43,7 +48,7 @@ pub struct RelayConfig {
     pub broadcast: Broadcast,
     /// Who can come: decides which `Host` and `Origin` are accepted.
     pub reach: Reach,
-    /// What decides who may do what.
+    /// What decides who may come in and do what.
     pub access: Access,
 }
 
@@ -79,17 +84,19 @@ pub struct Relay {
     identities: Identities,
     rooms: Rooms,
     gaps: Gaps,
+    push: Push,
     sessions: Sessions,
+    gate: Gate,
     /// Whether a connection's name is more than a claim.
     names_are_proven: bool,
     /// How many members of a group are named to who asks.
     members_max: usize,
     /// What may be sent at once for what nobody is waiting for.
     sends_max: usize,
-    /// Who is between `on_request` and `on_open`, which follow one another.
-    arrival: Option<Arrival>,
     /// Devices that could not take a message which another device of the same user may take.
     missed: Vec<(ConnId, Delivery)>,
+    /// What SIGHUP calls: whoever reads the files again.
+    reload: Option<Box<dyn Fn() + Send>>,
     /// Where a name is escaped, in the rare case that it has to be.
     scratch: String,
 }
@@ -97,7 +104,8 @@ pub struct Relay {
 impl Relay {
     /// A relay with nobody online.
     pub fn new(config: RelayConfig) -> Relay {
-        let RelayConfig { limits, broadcast, reach, access } = config;
+        let RelayConfig { limits, broadcast, reach, mut access } = config;
+        let policy = mem::take(&mut access.policy);
         Relay {
             broadcast,
             reach,
@@ -108,14 +116,21 @@ impl Relay {
             identities: Identities::new(&limits),
             rooms: Rooms::new(),
             gaps: Gaps::new(),
+            push: Push::new(&limits),
             names_are_proven: access.authentication.proves_names(),
-            sessions: Sessions::new(access.policy),
+            sessions: Sessions::new(policy),
+            gate: Gate::new(access, &limits),
             members_max: narrow(limits.members_shown_max),
             sends_max: narrow(limits.send_budget_max),
-            arrival: None,
             missed: Vec::new(),
+            reload: None,
             scratch: String::new(),
         }
+    }
+
+    /// Has this called on SIGHUP, in the event loop: it must not wait for anything.
+    pub fn set_reload(&mut self, reload: impl Fn() + Send + 'static) {
+        self.reload = Some(Box::new(reload));
     }
 
     /// How much the relay holds at the moment.
@@ -125,27 +140,6 @@ impl Relay {
             groups: self.identities.groups().len(),
             rooms: self.rooms.len(),
             granted: self.identities.granted(),
-        }
-    }
-
-    /// Another configuration of who may do what, from now on: nobody is dropped, and everybody has
-    /// the permissions and limits that it gives to his roles.
-    pub fn reconfigure(&mut self, cx: &mut Context<'_>, access: Access) {
-        self.names_are_proven = access.authentication.proves_names();
-        let everybody = self.rooms.connections();
-        let everybody = everybody.map(|id| (id, cx.peer(id).and_then(Remote::ip)));
-        self.sessions.reconfigure(access.policy, everybody, cx.now());
-    }
-
-    /// Whether somebody may come in on the path, and once more.
-    fn check_policy(&self, admitted: Admitted, ip: Option<IpAddr>) -> Result<Admitted, Response> {
-        let routes = self.identities.routes();
-        let user = admitted.arrival.user.as_deref().and_then(|user| routes.find(user));
-        let connections = user.map_or(0, |user| routes.connections(user).len());
-        let permissions = self.sessions.guest();
-        match self.sessions.admit(&permissions, &admitted.arrival.path, connections, ip) {
-            Ok(()) => Ok(admitted),
-            Err(denial) => Err(denial.response()),
         }
     }
 
@@ -189,39 +183,34 @@ impl Relay {
 impl Handler for Relay {
     fn on_request(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
         id: ConnId,
         request: &Request<'_, '_>,
     ) -> Verdict {
-        if let Err(response) = admission::check_host(self.reach, request.head) {
+        if request.door == Door::Admin {
+            return self.push(cx, id, &Call::new(request));
+        }
+        if let Err(response) = admission::check_host(self.reach, request.peer, request.head) {
             return Verdict::Respond(response);
         }
         let Some(upgrade) = request.upgrade else {
             return Verdict::Respond(page::respond(request.head));
         };
-        let (reach, name_max) = (self.reach, self.envelope_limits.name_max);
-        let admitted = admission::admit(id, request.head, upgrade, reach, name_max)
-            .and_then(|admitted| admitted.check_free(&self.identities));
-        let admitted = admitted.and_then(|admitted| self.check_policy(admitted, request.peer.ip()));
-        match admitted {
-            Ok(admitted) => {
-                self.arrival = Some(admitted.arrival);
-                Verdict::Upgrade { protocol: admitted.protocol }
-            }
-            Err(response) => Verdict::Respond(response),
-        }
+        self.admit(cx, id, request, upgrade).unwrap_or_else(Verdict::Respond)
     }
 
     fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        let arrival = self.arrival.take().filter(|arrival| arrival.id == id);
-        let arrival = arrival.expect("invariant: on_open follows its on_request at once");
-        self.identities.arrive(id, arrival.user.as_deref());
-        self.rooms.enter(id, &arrival.path);
-        let ip = cx.peer(id).and_then(Remote::ip);
-        self.sessions.open(id, self.sessions.guest(), ip, cx.now());
+        self.arrive(cx, id);
+    }
+
+    fn on_abandoned(&mut self, _cx: &mut Context<'_>, id: ConnId) {
+        self.gate.forget(id);
     }
 
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
+        if self.gate.is_stranger(id) {
+            return self.hear_stranger(cx, id, message);
+        }
         if self.sessions.counts() && self.charge(cx, id, message).is_none() {
             return;
         }
@@ -242,7 +231,11 @@ impl Handler for Relay {
             Ok(Envelope::Presence { sender, user }) => self.presence(cx, id, sender.as_ref(), user),
             Ok(Envelope::Ping) => self.reply(cx, id, &Pieces::pong()),
             Ok(Envelope::Auth { .. }) => {
-                self.refuse(cx, id, Refusal::AuthNotConfigured, Target::Nobody);
+                let refusal = match self.names_are_proven {
+                    true => Refusal::AlreadyAuthenticated,
+                    false => Refusal::AuthNotConfigured,
+                };
+                self.refuse(cx, id, refusal, Target::Nobody);
             }
             Ok(Envelope::Broadcast { sender }) => self.broadcast(cx, id, message, *sender),
             Err(refusal) => self.refuse(cx, id, *refusal, Target::Nobody),
@@ -254,15 +247,22 @@ impl Handler for Relay {
         self.rooms.leave(id);
         self.gaps.forget(id);
         self.sessions.close(id);
+        self.gate.forget(id);
         // `before_flush` of this tick is over.
         self.identities.membership().presence_mut().set_timer(cx);
     }
 
     fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
-        if key == PRESENCE_TIMER {
-            let Relay { identities, gaps, scratch, .. } = self;
-            let (groups, presence) = identities.membership().parts();
-            presence.announce(cx, groups, gaps, scratch, self.sends_max);
+        match key {
+            EXPIRY_TIMER => self.end_bearers(cx),
+            PRESENCE_TIMER => {
+                let Relay { identities, gaps, scratch, .. } = self;
+                let (groups, presence) = identities.membership().parts();
+                presence.announce(cx, groups, gaps, scratch, self.sends_max);
+            }
+            STRANGERS_TIMER => self.lose_patience(cx),
+            push::TIMER => self.work_off_batches(cx),
+            _ => {}
         }
     }
 
@@ -272,6 +272,13 @@ impl Handler for Relay {
 
     fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
         self.gaps.announce(cx, id);
+    }
+
+    fn on_hangup(&mut self, _cx: &mut Context<'_>) {
+        match &self.reload {
+            Some(reload) => reload(),
+            None => log::info!("hangup ignored reason=\"there is nothing to reload\""),
+        }
     }
 
     fn user(&self, id: ConnId) -> Option<&str> {

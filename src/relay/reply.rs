@@ -83,6 +83,8 @@ refusals! {
     SenderMismatch = 403 "sender_mismatch";
     /// The receiver has no connection but the one the message came from.
     ReceiverOffline = 404 "receiver_offline";
+    /// `type` is `auth`, and the connection is somebody's already.
+    AlreadyAuthenticated = 409 "already_authenticated";
     /// The name is the number of a guest who is connected.
     Taken = 409 "taken";
     /// The message is longer than the sender's roles allow.
@@ -185,6 +187,11 @@ impl<'a> Pieces<'a> {
     /// The answer to `join` and `leave`.
     pub fn ok(group: &'a str, scratch: &'a mut String) -> Pieces<'a> {
         Pieces([r#"{"type":"ok","group":""#, escape(group, scratch), "\"}", "", "", ""])
+    }
+
+    /// The answer to `auth`.
+    pub fn authenticated() -> Pieces<'static> {
+        Pieces([r#"{"type":"ok"}"#, "", "", "", "", ""])
     }
 
     /// The answer to `presence`: over how many connections a user is online.

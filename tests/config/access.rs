@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use switchboard::cli::{Auth, ListenAddress};
+use switchboard::cli::Auth;
 use switchboard::config::Reach;
+use switchboard::net::ListenAddress;
 use switchboard::relay::access::jwt::Algorithm;
 
 use super::world::World;

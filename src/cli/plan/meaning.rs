@@ -2,11 +2,12 @@
 
 use super::{AccessPlan, Auth, Effective, KeysPlan, Reader, absolute};
 use crate::cli::Mode;
-use crate::cli::listen::{self, ListenAddress};
+use crate::cli::listen;
 use crate::cli::setting;
 use crate::cli::value::{Given, Secrecy, Source, shown};
 use crate::config::{Broadcast, LIMITS, Limit, LimitError, Limits, Reach};
 use crate::logger::{BareTarget, Filter};
+use crate::net::ListenAddress;
 use crate::relay::access::jwt::Algorithm;
 
 impl Reader<'_> {

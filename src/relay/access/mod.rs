@@ -21,6 +21,7 @@
 
 mod asymmetric;
 pub mod credentials;
+pub mod endpoint;
 mod identity;
 mod json;
 pub mod jwt;
@@ -33,6 +34,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::credentials::{Credential, Place};
+pub use self::endpoint::Ask;
 pub use self::identity::{Identity, IdentityError};
 pub use self::jwt::Verifier;
 pub use self::origins::{Origins, Stake};
@@ -71,7 +73,7 @@ impl Access {
     pub fn stake(&self) -> Stake {
         match (&self.authentication, &self.cookie) {
             (Authentication::Open, _) => Stake::Nothing,
-            (Authentication::Endpoint, _) | (_, Some(_)) => Stake::Cookie,
+            (Authentication::Endpoint(_), _) | (_, Some(_)) => Stake::Cookie,
             (_, None) => Stake::Token,
         }
     }
@@ -80,7 +82,7 @@ impl Access {
     pub fn wanted(&self) -> Option<Wanted<'_>> {
         match &self.authentication {
             Authentication::Open => None,
-            Authentication::Endpoint => Some(Wanted::Anything),
+            Authentication::Endpoint(_) => Some(Wanted::Anything),
             _ => Some(Wanted::Token { cookie: self.cookie.as_deref() }),
         }
     }
@@ -101,9 +103,9 @@ pub enum Authentication {
     Tokens(Tokens),
     /// By a signed token.
     Jwt(Verifier),
-    /// By what an endpoint of the application says. It is asked by somebody else: no token is
-    /// good here.
-    Endpoint,
+    /// By what an endpoint of the application says. Asking takes its time: no token is good at
+    /// once.
+    Endpoint(Box<dyn Ask>),
 }
 
 impl Authentication {
@@ -119,7 +121,7 @@ impl Authentication {
     /// Why it is nobody's, or not now.
     pub fn check(&self, token: &[u8], wall: UnixMillis) -> Result<Arc<Identity>, Denied> {
         match self {
-            Authentication::Open | Authentication::Endpoint => Err(Denied::Unknown),
+            Authentication::Open | Authentication::Endpoint(_) => Err(Denied::Unknown),
             Authentication::Tokens(tokens) => tokens.check(token, wall),
             Authentication::Jwt(verifier) => verifier.check(token, wall).map(Arc::new),
         }

@@ -42,6 +42,7 @@ mod print;
 mod reload;
 mod setting;
 mod text_file;
+mod token;
 mod value;
 
 use std::ffi::OsString;
@@ -60,6 +61,7 @@ pub use plan::{AccessPlan, Effective, KeysPlan, Plan, Surroundings};
 pub use reload::{Reloaded, reload};
 pub use setting::{Kind, Reload, SETTINGS, Scope, Setting, markdown_table};
 pub use text_file::{Exposure, FileText, read_file};
+pub use token::TokenSettings;
 pub use value::{Place, Secret, Source};
 
 /// What to do.
@@ -69,6 +71,8 @@ pub enum Task {
     Bench(Box<Settings>),
     /// Be a server.
     Serve(Box<Plan>),
+    /// `switchboard token`: print a signed token.
+    Token(Box<TokenSettings>),
 }
 
 /// The two servers in the binary.
@@ -116,6 +120,7 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
         }
+        What::Token => return Ok(Task::Token(Box::new(token::settings(matches, around)?))),
         What::Be(mode) => mode,
     };
     let (plan, problems) = plan::read(mode, matches, around);
@@ -133,6 +138,7 @@ enum What {
     Bench,
     Be(Mode),
     Check,
+    Token,
 }
 
 /// What is asked for, and the arguments of that.
@@ -140,6 +146,7 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
     match root.subcommand() {
         Some(("bench", matches)) => (What::Bench, matches),
         Some((command::CHECK, matches)) => (What::Check, matches),
+        Some((token::TOKEN, matches)) => (What::Token, matches),
         Some(("echo", matches)) => (What::Be(Mode::Echo), matches),
         Some((_, matches)) => (What::Be(Mode::Serve), matches),
         None => (What::Be(Mode::Serve), root),

@@ -95,7 +95,7 @@ fn a_gibibyte_is_refused_when_it_is_announced_and_when_it_is_sent() {
         stream.write_all(head(length).as_bytes()).expect("a server that reads");
         let chunk = [b"10000\r\n", &[b' '; 65_536][..], b"\r\n"].concat();
         let piece = if length.starts_with("Content") { &chunk[7..65_543] } else { &chunk[..] };
-        // It may close while we send; until then, all of it is on its way.
+        // It reads on for a while, so that the answer arrives, but keeps nothing of it.
         let mut sent = 0;
         while sent < 1 << 30 && stream.write_all(piece).is_ok() {
             sent += piece.len();
@@ -103,7 +103,6 @@ fn a_gibibyte_is_refused_when_it_is_announced_and_when_it_is_sent() {
         let answer = read_to_end(&mut stream);
         // A reset may overtake the answer when more is sent than was asked for.
         assert!(matches!(status(&answer), Some(413) | None), "{length}");
-        assert!(sent < 1 << 30, "{length}: all of it was read");
     }
     if let (Some(before), Some(peak)) = (before, server.process.memory_peak_bytes()) {
         assert!(peak < before + (16 << 20), "{before} and then {peak} bytes");

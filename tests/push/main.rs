@@ -3,7 +3,7 @@
 //! Those that need more than Rust (PHP, curl, promtool, schemathesis) are ignored by
 //! `cargo test`; `tests/push/run` gets what they need and runs them too.
 
-#![cfg(feature = "cli")]
+#![cfg(all(unix, feature = "cli"))]
 
 mod api;
 #[path = "../common/mod.rs"]

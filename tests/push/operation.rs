@@ -86,16 +86,10 @@ fn another_method_is_told_which_there_are() {
 
 #[test]
 fn a_server_that_shuts_down_lives_is_not_ready_and_sends_nothing() {
-    let mut server = Server::start(&["--shutdown-timeout", "5s"]);
+    let server = Server::start(&["--shutdown-timeout", "20s", "--close-timeout", "20s"]);
     let mut silent = server.user("alice").silent();
-    // Its connection stands before it stops: then there are no new ones.
-    let mut stream = crate::common::client::connect(server.admin);
-    let mut buffer = Vec::new();
-    let mut ask = |method: &str, path: &str, body: &str| {
-        let headers = [&*key(BILLING), JSON];
-        let bytes = crate::server::request(method, path, &headers, body);
-        std::io::Write::write_all(&mut stream, &bytes).expect("a server that reads");
-        crate::server::Answer::read(&mut stream, &mut buffer)
+    let ask = |method: &str, path: &str, body: &str| {
+        server.ask(method, path, &[&key(BILLING), JSON], body)
     };
     ask("GET", "/readyz", "").expect(200, r#"{"status":"ready"}"#);
     server.process.signal("TERM");
@@ -106,6 +100,7 @@ fn a_server_that_shuts_down_lives_is_not_ready_and_sends_nothing() {
     let message = r#"{"receiver":"alice","content":1}"#;
     ask("POST", "/v1/messages", message).expect_failure(503, "stopping");
     drop(silent);
+    let mut server = server;
     assert!(server.process.wait().success());
 }
 

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::common::client::{Client, Event, connect, read, read_to_end};
-use crate::common::process::{Process, command};
+use crate::common::process::{BINARY, Process, clean};
 
 /// May not impersonate.
 pub const BILLING: &str = "billing-0123456789abcdef";
@@ -30,9 +32,14 @@ impl Server {
         let folder = folder();
         let keys = folder.join("keys.json");
         fs::write(&keys, KEYS).expect("a writable folder");
+        let mode = PermissionsExt::from_mode(0o600);
+        fs::set_permissions(&keys, mode).expect("our own file");
         let keys = keys.to_string_lossy().into_owned();
         let own = ["serve", "--admin", "127.0.0.1:0", "--admin-keys", &keys];
-        let process = Process::start(command(&[&own, args].concat()));
+        let level: &[&str] = if args.contains(&"--log") { &[] } else { &["--log", "warn"] };
+        let mut command = clean(Command::new(BINARY));
+        command.args(own).args(["--listen", "127.0.0.1:0"]).args(level).args(args);
+        let process = Process::start(command);
         let admin = process.admin.expect("a listener for the push API");
         Server { process, admin, folder }
     }

@@ -124,12 +124,14 @@ fn the_server_does_what_its_description_says() {
     let alice = server.user("alice");
     let schemathesis = env::var("SCHEMATHESIS").unwrap_or_else(|_| "schemathesis".to_owned());
     let examples = env::var("SWITCHBOARD_PUSH_EXAMPLES").unwrap_or_else(|_| "100".to_owned());
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/push/schemathesis.toml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/push");
     let output = Command::new(schemathesis)
         .arg("--config-file")
-        .arg(config)
+        .arg(folder.join("schemathesis.toml"))
         .args(["run", &format!("http://{}/openapi.json", server.admin)])
         .args(["--header", &key(PORTAL), "--max-examples", &examples])
+        .env("SCHEMATHESIS_HOOKS", folder.join("hooks.py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(env!("CARGO_TARGET_TMPDIR"))
         .output()
         .expect("schemathesis");

@@ -9,9 +9,11 @@
 #[path = "common/sim/mod.rs"]
 mod sim;
 
+use std::cell::Cell;
+
 use sim::{
-    Client, Fountain, Panicky, Payload, Random, Spot, Stage, Switch, World, expect_panics,
-    for_each_seed,
+    Client, Fountain, Hesitant, Panicky, Payload, Random, Spot, Stage, Switch, World,
+    expect_panics, for_each_seed,
 };
 use switchboard::Limits;
 use switchboard::echo::Echo;
@@ -34,6 +36,23 @@ fn chaos_with_a_switch() {
         let faults = world.inner().faults.join("\n");
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     });
+}
+
+#[test]
+fn chaos_with_late_decisions() {
+    let (opened, abandoned) = (Cell::new(0), Cell::new(0));
+    for_each_seed("chaos_with_late_decisions", |seed| {
+        let hesitant = Hesitant::new(Switch::default(), Random::new(seed ^ 1));
+        let mut world = World::new(seed, hesitant);
+        world.run(150)?;
+        let hesitant = world.inner();
+        opened.set(opened.get() + hesitant.opened);
+        abandoned.set(abandoned.get() + hesitant.abandoned);
+        let faults = [&hesitant.faults[..], &hesitant.inner.faults].concat().join("\n");
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    });
+    let both = opened.get() > 0 && abandoned.get() > 0;
+    assert!(both || std::env::var_os("SEED").is_some(), "{opened:?} opened, {abandoned:?} not");
 }
 
 #[test]

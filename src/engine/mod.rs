@@ -367,9 +367,13 @@ impl<H: Handler> Engine<H> {
     /// Step 5: what was decided about pending requests, and the handler's last word before the
     /// flush.
     pub fn before_flush(&mut self) {
-        self.take_decisions();
+        if !self.core.decided.is_empty() {
+            self.take_decisions();
+        }
         self.callback(None, |handler, cx| handler.before_flush(cx));
-        self.take_decisions();
+        if !self.core.decided.is_empty() {
+            self.take_decisions();
+        }
     }
 
     /// Step 6: the next connection that has something to write, each once per tick.

@@ -32,6 +32,8 @@ use crate::wire::{
 
 impl<H: Handler> Engine<H> {
     /// Works off requests, and whatever follows them.
+    // What a request needs on the stack is not for every message.
+    #[cold]
     pub(super) fn receive_requests(&mut self, id: ConnId, mut bytes: &mut [u8]) {
         let high = self.core.limits.outbox_high_bytes;
         let mut budget = REQUESTS_PER_TURN;
@@ -267,6 +269,8 @@ impl<H: Handler> Engine<H> {
     }
 
     /// Takes up what callbacks have decided; what is decided meanwhile waits for the next time.
+    // Out of the way of those ticks in which nothing is decided, which are nearly all.
+    #[cold]
     pub(super) fn take_decisions(&mut self) {
         for (id, verdict) in std::mem::take(&mut self.core.decided) {
             if self.guarded(id, |engine| engine.decide(id, verdict)).is_none() {

@@ -16,6 +16,7 @@
 mod client;
 mod driver;
 mod handlers;
+mod hesitant;
 mod link;
 mod random;
 pub mod relay;
@@ -27,6 +28,7 @@ use std::panic;
 pub use client::{Client, Stage};
 pub use driver::Driver;
 pub use handlers::{Fountain, Panicky, Spot, Switch};
+pub use hesitant::Hesitant;
 pub use random::Random;
 pub use watch::{Books, Ledger, Payload, Phase, Queued, Watched};
 pub use world::{Pace, World};

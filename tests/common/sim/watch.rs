@@ -149,6 +149,15 @@ impl<H: Handler> Handler for Watched<H> {
         self.inner.on_open(cx, id);
     }
 
+    fn on_abandoned(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.books.tell_time(cx);
+        if self.books.phases.remove(&id) != Some(Phase::Asked) || cx.is_open(id) {
+            self.books.fault(id, "abandoned");
+        }
+        self.books.last_closed = Some(id);
+        self.inner.on_abandoned(cx, id);
+    }
+
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         self.books.expect_open(cx, id, "message");
         self.books.handled.entry(id).or_default().push(message.into());

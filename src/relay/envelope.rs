@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`Envelope::read`] is one pure function, and the first rule that matches decides (see the
-//! plain dialect's text, "What a frame is"). The object is walked once, and the values of eight keys
-//! are kept as they were written; content is never parsed into a tree and never written anew, so
+//! plain dialect's text, "What a frame is"). The object is walked once, and the values of eight
+//! keys are kept as they were written; content is never parsed into a tree and never written anew, so
 //! big numbers, escapes, the order of keys and keys that occur twice inside it reach the receiver
 //! as they left the sender.
 //!

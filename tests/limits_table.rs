@@ -17,6 +17,11 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("head_max_bytes", "limits_process.rs", "max_head_and_max_headers_end_in_431"),
     ("head_headers_max", "limits_process.rs", "max_head_and_max_headers_end_in_431"),
     (
+        "http_body_max_bytes",
+        "engine_http.rs",
+        "a_body_of_all_that_is_allowed_arrives_and_one_more_byte_gets_413",
+    ),
+    (
         "accept_budget_max",
         "reactor.rs",
         "newcomers_are_let_in_up_to_the_budget_before_the_others_have_their_turn",
@@ -60,6 +65,11 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("deflate_mode", "deflate.rs", "what_is_agreed_is_what_the_configuration_says"),
     ("deflate_min_bytes", "deflate.rs", "messages_are_compressed_from_the_configured_length_on"),
     ("head_timeout_ms", "limits_engine.rs", "head_timeout_is_over_at_its_end_and_not_before"),
+    (
+        "http_idle_timeout_ms",
+        "engine_http.rs",
+        "http_idle_timeout_is_over_at_its_end_and_not_before",
+    ),
     ("ping_interval_ms", "limits_engine.rs", "ping_interval_is_over_at_its_end_and_not_before"),
     ("ping_timeout_ms", "limits_engine.rs", "ping_timeout_is_over_at_its_end_and_not_before"),
     ("close_timeout_ms", "limits_engine.rs", "close_timeout_is_over_at_its_end_and_not_before"),

@@ -261,12 +261,12 @@ impl Handler for Relay {
                 presence.announce(cx, groups, gaps, scratch, self.sends_max);
             }
             STRANGERS_TIMER => self.lose_patience(cx),
-            push::TIMER => self.work_off_batches(cx),
             _ => {}
         }
     }
 
     fn before_flush(&mut self, cx: &mut Context<'_>) {
+        self.work_off_batches(cx);
         self.identities.membership().presence_mut().set_timer(cx);
     }
 

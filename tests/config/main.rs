@@ -9,6 +9,7 @@ mod access;
 mod check;
 mod file;
 mod folder;
+mod keys;
 mod print;
 mod process;
 mod readme;

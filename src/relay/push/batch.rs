@@ -82,13 +82,13 @@ impl Relay {
             Ok(answer) => Ok(Outcome::Now(json_response(200, answer))),
             Err(rest) => {
                 self.push.batches.0.push_back(rest);
-                cx.set_timer(0, TIMER);
+                cx.tick_again();
                 Ok(Outcome::Later)
             }
         }
     }
 
-    /// Goes on with the batches that are not done: called when their timer is due.
+    /// Goes on with the batches that are not done: called once per tick.
     pub(in crate::relay) fn work_off_batches(&mut self, cx: &mut Context<'_>) {
         let mut budget = self.push.send_budget;
         while let Some(batch) = self.push.batches.0.pop_front() {
@@ -101,7 +101,7 @@ impl Relay {
                 Err(rest) => {
                     // Behind the others, so that all of them come forward.
                     self.push.batches.0.push_back(rest);
-                    cx.set_timer(0, TIMER);
+                    cx.tick_again();
                     return;
                 }
             }
@@ -152,9 +152,6 @@ const ANSWER_LEN_MIN: usize = 14;
 /// More than any result: the longest is a failure that shows 32 characters of an unknown key, each
 /// escaped twice.
 const RESULT_LEN_MAX: usize = 640;
-
-/// The timer's key: no connection's, whose numbers are counted from below.
-pub(in crate::relay) const TIMER: u64 = u64::MAX - 3;
 
 /// Batches that may be under way at once; each keeps its body.
 const BATCHES_MAX: usize = 16;

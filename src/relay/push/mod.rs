@@ -40,7 +40,6 @@ use crate::hub::ConnId;
 use crate::wire::Response;
 
 use self::batch::Batches;
-pub(super) use self::batch::TIMER;
 use self::deliver::Delivered;
 use self::failure::Failure;
 pub use self::failure::Problem;

@@ -34,7 +34,7 @@ pub(in crate::relay) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Takes from the engine's request what matters here.
-    pub(in crate::relay) fn new<'h: 'a, 'b: 'a>(request: &Request<'a, 'a>) -> Call<'a> {
+    pub(in crate::relay) fn new(request: &Request<'a, 'a>) -> Call<'a> {
         let head = request.head;
         // A page whose own name points to this machine (DNS rebinding) sends no Origin when it
         // reads, for its browser thinks it asks the page's own server; but it sends that name.
@@ -100,6 +100,9 @@ impl<'a> Call<'a> {
         let kind = declared.split(|byte| *byte == b';').next().unwrap_or_default();
         if !kind.trim_ascii().eq_ignore_ascii_case(b"application/json") {
             return Err(Problem::NotJson.into());
+        }
+        if self.body.is_empty() {
+            return Err(Failure::saying(Problem::InvalidJson, "the body is empty"));
         }
         std::str::from_utf8(self.body)
             .map_err(|_| Failure::saying(Problem::InvalidJson, "the body is not UTF-8"))

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A response closes its connection unless it is told otherwise ([`Persistence`]): then whatever
-//! the client sent after its request is not read as another one. There is no `Date`: this ring has no
-//! clock, and RFC 9110 §6.6.1 does not ask it of a server without one.
+//! the client sent after its request is not read as another one. There is no `Date`: this ring has
+//! no clock, and RFC 9110 §6.6.1 does not ask it of a server without one.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -14,9 +14,9 @@ fn with_policy(allow: &str, limits: &str) -> RelayConfig {
 /// The table of refusals in the protocol's text: what it shows is what is sent.
 #[test]
 fn plain_every_refusal_in_the_text_is_the_one_that_is_sent() {
-    let text = include_str!("../../src/relay/PROTOCOL.md");
+    let contract = include_str!("../../src/relay/PROTOCOL.md");
     let section =
-        text.split("\n# ").find_map(|section| section.strip_prefix("What the server says"));
+        contract.split("\n# ").find_map(|section| section.strip_prefix("What the server says"));
     let rows: Vec<Vec<&str>> = section
         .unwrap()
         .lines()

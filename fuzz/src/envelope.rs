@@ -100,33 +100,8 @@ fn plain<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Ref
         return Ok(Envelope::Direct { receiver, sender: sender()?, content });
     }
     // Rule 2.
-    let kind = value("type").and_then(|kind| serde_json::from_str::<String>(kind).ok());
-    match kind.as_deref() {
-        Some("ping") => return Ok(Envelope::Ping),
-        Some("auth") if value("token").is_some_and(|token| token.starts_with('"')) => {
-            return Ok(Envelope::Auth { token: value("token").expect("it is there") });
-        }
-        Some("presence") if asks_who_is_online(&entries) => {
-            let user = name("user", Refusal::InvalidUser)?.expect("it is there");
-            return Ok(Envelope::Presence { user, sender: sender()? });
-        }
-        Some(kind @ ("join" | "leave" | "members")) if value("content").is_none() => {
-            if let Some(written) = value("group") {
-                if !written.starts_with('"') {
-                    return Err(Refusal::GroupNotAString);
-                }
-                let (group, sender) = (group()?, sender()?);
-                return Ok(match (kind, value("presence")) {
-                    ("leave", _) => Envelope::Leave { sender, group },
-                    ("members", _) => Envelope::Members { sender, group },
-                    (_, None) => Envelope::Join { sender, group, events: Events::Unchanged },
-                    (_, Some("true")) => Envelope::Join { sender, group, events: Events::On },
-                    (_, Some("false")) => Envelope::Join { sender, group, events: Events::Off },
-                    (_, Some(_)) => return Err(Refusal::PresenceNotABoolean),
-                });
-            }
-        }
-        _ => {}
+    if let Some(control) = control(&entries, limits.name_max)? {
+        return Ok(control);
     }
     // Rule 3.
     if value("group").is_some() {
@@ -138,6 +113,45 @@ fn plain<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Ref
         return Err(Refusal::ReceiverMissing);
     }
     Ok(Envelope::Broadcast { sender: value("sender") })
+}
+
+/// Rule 2; `None` if it does not apply.
+fn control<'a>(
+    entries: &[(String, &'a str)],
+    name_max: usize,
+) -> Result<Option<Envelope<'a>>, Refusal> {
+    let value = |key: &str| entries.iter().find(|(name, _)| name == key).map(|(_, value)| *value);
+    let name = |value: &str, refusal| plain_name(value, name_max).ok_or(refusal);
+    let sender = || value("sender").map(|sender| name(sender, Refusal::InvalidSender)).transpose();
+    let kind = value("type").and_then(|kind| serde_json::from_str::<String>(kind).ok());
+    let Some(kind) = kind.as_deref() else { return Ok(None) };
+    if kind == "ping" {
+        return Ok(Some(Envelope::Ping));
+    }
+    if kind == "auth" {
+        let token = value("token").filter(|token| token.starts_with('"'));
+        return Ok(token.map(|token| Envelope::Auth { token }));
+    }
+    if kind == "presence" && asks_who_is_online(entries) {
+        let user = name(value("user").expect("it is there"), Refusal::InvalidUser)?;
+        return Ok(Some(Envelope::Presence { user, sender: sender()? }));
+    }
+    if !["join", "leave", "members"].contains(&kind) || value("content").is_some() {
+        return Ok(None);
+    }
+    let Some(group) = value("group") else { return Ok(None) };
+    if !group.starts_with('"') {
+        return Err(Refusal::GroupNotAString);
+    }
+    let (group, sender) = (name(group, Refusal::InvalidGroup)?, sender()?);
+    Ok(Some(match (kind, value("presence")) {
+        ("leave", _) => Envelope::Leave { sender, group },
+        ("members", _) => Envelope::Members { sender, group },
+        (_, None) => Envelope::Join { sender, group, events: Events::Unchanged },
+        (_, Some("true")) => Envelope::Join { sender, group, events: Events::On },
+        (_, Some("false")) => Envelope::Join { sender, group, events: Events::Off },
+        (_, Some(_)) => return Err(Refusal::PresenceNotABoolean),
+    }))
 }
 
 /// `type`, `user` and perhaps `sender`, and nothing else.

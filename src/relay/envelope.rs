@@ -7,10 +7,10 @@
 //! ```
 //!
 //! [`Envelope::read`] is one pure function, and the first rule that matches decides (see the
-//! plain dialect's text, "What a frame is"). The object is walked once, and the values of eight keys
-//! are kept as they were written; content is never parsed into a tree and never written anew, so
-//! big numbers, escapes, the order of keys and keys that occur twice inside it reach the receiver
-//! as they left the sender.
+//! plain dialect's text, "What a frame is"). The object is walked once, and the values of eight
+//! keys are kept as they were written; content is never parsed into a tree and never written
+//! anew, so big numbers, escapes, the order of keys and keys that occur twice inside it reach the
+//! receiver as they left the sender.
 //!
 //! The walk is the scanner's (`scan.rs`) for the usual message, and `serde_json`'s for whatever
 //! the scanner does not take: the scanner is fast, the parser is right, and a test holds the one

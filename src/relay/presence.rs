@@ -103,10 +103,16 @@ impl Presence {
     }
 
     /// Sees to it that `announce` is called at the end of the interval, if there are news.
+    #[inline]
     pub(super) fn set_timer(&mut self, cx: &mut Context<'_>) {
-        if self.due.is_empty() || self.is_timer_set {
-            return;
+        // Asked at the end of each tick, in nearly all of which there are none.
+        if !self.due.is_empty() && !self.is_timer_set {
+            self.begin_interval(cx);
         }
+    }
+
+    #[cold]
+    fn begin_interval(&mut self, cx: &mut Context<'_>) {
         self.is_timer_set = true;
         // From the last tick of the wheel on, which has passed already: what is asked for is the
         // end of an interval, and not a tick later.

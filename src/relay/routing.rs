@@ -151,15 +151,27 @@ impl Relay {
         let connections_max = || self.sessions.limits(from).connections_per_user_max;
         match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => Some((speaker, None)),
-            Err(Refusal::SenderMismatch) if self.sessions.permits(from, Action::Impersonate) => {
-                let speaker = self.identities.routes().user_of(from)?;
-                Some((speaker, sender.map(|sender| &**sender)))
-            }
-            Err(refusal) => {
-                self.refuse(cx, from, refusal, target);
-                None
-            }
+            Err(refusal) => self.other_voice(cx, from, sender, target, refusal),
         }
+    }
+
+    /// The same for whom the name is not his, or cannot be.
+    #[cold]
+    fn other_voice<'m>(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&'m Name<'_>>,
+        target: Target<'_>,
+        refusal: Refusal,
+    ) -> Option<(UserKey, Option<&'m str>)> {
+        let is_other = refusal == Refusal::SenderMismatch;
+        if is_other && self.sessions.permits(from, Action::Impersonate) {
+            let speaker = self.identities.routes().user_of(from)?;
+            return Some((speaker, sender.map(|sender| &**sender)));
+        }
+        self.refuse(cx, from, refusal, target);
+        None
     }
 
     /// The same for what nobody does in the name of another.

@@ -44,6 +44,12 @@ fn hears(client: &mut Client, text: &str) {
     assert_eq!(client.receive(), Event::Text(text.to_owned()));
 }
 
+/// The refusal of a message to this user.
+fn forbidden(receiver: &str) -> String {
+    let start = r#"{"type":"error","code":403,"reason":"forbidden""#;
+    format!(r#"{start},"missing":"send:{receiver}","receiver":"{receiver}"}}"#)
+}
+
 const LOBBY: &str = r#"{"roles": {
     "*": {"allow": ["room:/lobby", "send:support-*", "join:team", "members:team"],
           "limits": {"message": 1000, "connections-per-user": 2}}
@@ -63,8 +69,7 @@ fn a_policy_file_holds_from_the_first_handshake_on() {
     bob.send_text(r#"{"receiver":"support-1","content":"help"}"#);
     hears(&mut support, r#"{"sender":"bob","content":"help"}"#);
     bob.send_text(r#"{"receiver":"alice","content":"hi"}"#);
-    let refusal = r#"{"type":"error","code":403,"reason":"forbidden","missing":"send:alice","receiver":"alice"}"#;
-    hears(&mut bob, refusal);
+    hears(&mut bob, &forbidden("alice"));
     bob.send_text("hello, room");
     hears(&mut bob, r#"{"type":"error","code":403,"reason":"forbidden","missing":"broadcast"}"#);
     bob.send_text(&"x".repeat(1_001));
@@ -87,16 +92,16 @@ fn on_hangup_the_next_message_is_judged_by_the_new_file_unless_it_is_wrong() {
     let server = Process::start(command(&["serve", "--policy", file.path()]));
     let mut bob = connect(&server, "/lobby?user=bob");
     let said = r#"{"receiver":"nobody","content":1}"#;
-    let forbidden = r#"{"type":"error","code":403,"reason":"forbidden","missing":"send:nobody","receiver":"nobody"}"#;
+    let forbidden = forbidden("nobody");
     bob.send_text(said);
-    hears(&mut bob, forbidden);
+    hears(&mut bob, &forbidden);
 
     file.write("{\n\"roles\": {\"*\": {\"allow\": [\"sned:*\"]}}}");
     server.signal("HUP");
     let wanted = r#"line 2: roles.*.allow[0]: unknown permission "sned:*"; did you mean "send:*"?"#;
     eventually("the mistake is logged", || server.log().replace("\\\"", "\"").contains(wanted));
     bob.send_text(said);
-    hears(&mut bob, forbidden);
+    hears(&mut bob, &forbidden);
 
     file.write(r#"{"roles": {"*": {"allow": ["send:*"]}}}"#);
     server.signal("HUP");

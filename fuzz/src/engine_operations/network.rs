@@ -473,11 +473,9 @@ fn envelope(behaviour: Behaviour, client: u8, serial: usize, len: usize) -> Stri
         Behaviour::Everybody => format!("{serial} {}", "x".repeat(len)),
         Behaviour::Parts => format!(r#"{{"group":"g{}","content":{content}}}"#, client % 2),
         // Half of them hear who comes and goes.
-        Behaviour::Close => format!(
-            r#"{{"type":"join","group":"g{}","presence":{}}}"#,
-            client % 2,
-            client % 4 < 2
-        ),
+        Behaviour::Close => {
+            format!(r#"{{"type":"join","group":"g{}","presence":{}}}"#, client % 2, client % 4 < 2)
+        }
         Behaviour::CloseNext => format!(r#"{{"type":"leave","group":"g{}"}}"#, client % 2),
         Behaviour::Later => {
             format!(r#"{{"sender":"n{client}","receiver":"user{to}","content":{content}}}"#)

@@ -44,6 +44,7 @@ mod reload;
 pub mod send;
 mod setting;
 mod text_file;
+mod token;
 mod value;
 
 use std::ffi::OsString;
@@ -62,6 +63,7 @@ pub use plan::{AccessPlan, Effective, KeysPlan, Plan, Surroundings};
 pub use reload::{Reloaded, reload};
 pub use setting::{Kind, Reload, SETTINGS, Scope, Setting, markdown_table};
 pub use text_file::{Exposure, FileText, read_file};
+pub use token::TokenSettings;
 pub use value::{Place, Secret, Source};
 
 /// What to do.
@@ -73,6 +75,8 @@ pub enum Task {
     Send(Box<send::Settings>),
     /// Be a server.
     Serve(Box<Plan>),
+    /// `switchboard token`: print a signed token.
+    Token(Box<TokenSettings>),
 }
 
 /// The two servers in the binary.
@@ -121,6 +125,7 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
             return Err(load::check(&plan, problems, around.read));
         }
         What::Send => return Ok(Task::Send(Box::new(send::settings(matches, around)?))),
+        What::Token => return Ok(Task::Token(Box::new(token::settings(matches, around)?))),
         What::Be(mode) => mode,
     };
     let (plan, problems) = plan::read(mode, matches, around);
@@ -139,6 +144,7 @@ enum What {
     Be(Mode),
     Check,
     Send,
+    Token,
 }
 
 /// What is asked for, and the arguments of that.
@@ -147,6 +153,7 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
         Some(("bench", matches)) => (What::Bench, matches),
         Some((command::CHECK, matches)) => (What::Check, matches),
         Some(("send", matches)) => (What::Send, matches),
+        Some((token::TOKEN, matches)) => (What::Token, matches),
         Some(("echo", matches)) => (What::Be(Mode::Echo), matches),
         Some((_, matches)) => (What::Be(Mode::Serve), matches),
         None => (What::Be(Mode::Serve), root),

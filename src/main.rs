@@ -6,8 +6,9 @@ mod serve;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use switchboard::cli::{self, Exit, Stream, Surroundings, Task};
+use switchboard::cli::{self, Exit, Stream, Surroundings, Task, TokenSettings};
 use switchboard::logger;
 use switchboard::tools::bench;
 
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         Ok(Task::Serve(plan)) => serve::run(*plan),
         Ok(Task::Bench(settings)) => measure(&settings),
         Ok(Task::Send(settings)) => end(&cli::send::run(&settings)),
+        Ok(Task::Token(settings)) => mint(&settings),
         Err(exit) => end(&exit),
     }
 }
@@ -23,6 +25,18 @@ fn main() -> ExitCode {
 fn end(exit: &Exit) -> ExitCode {
     print(exit.stream, &exit.text);
     ExitCode::from(exit.code)
+}
+
+/// Prints a token that is good from now on.
+fn mint(settings: &TokenSettings) -> ExitCode {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    match settings.mint(now.as_secs()) {
+        Ok(token) => {
+            print(Stream::Stdout, &format!("{token}\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error),
+    }
 }
 
 /// Puts load on a server and prints what was measured.

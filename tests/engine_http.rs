@@ -20,7 +20,7 @@ struct Api {
 impl Handler for Api {
     fn on_request(
         &mut self,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         id: ConnId,
         request: &Request<'_, '_>,
     ) -> Verdict {
@@ -31,6 +31,10 @@ impl Handler for Api {
             "/pending" => {
                 self.pending.push(id);
                 Verdict::Pending
+            }
+            "/hasty" => {
+                cx.decide(id, answer("decided before"));
+                answer("hasty")
             }
             "/open" => Verdict::Upgrade { protocol: None },
             "/large" => Verdict::Respond(Response::text(200, "x".repeat(LARGE))),
@@ -316,6 +320,14 @@ fn pending_answers_leave_in_the_order_of_the_requests_one_at_a_time() {
     assert_eq!(line.decide(answer("five")), "", "nothing is pending");
 }
 
+/// What is said about one request is not taken for the answer to the next.
+#[test]
+fn a_decision_about_an_answered_request_does_not_answer_the_next_one() {
+    let mut line = Line::admin();
+    assert_eq!(bodies(&line.say(get("/hasty") + &get("/pending"))), ["hasty"]);
+    assert_eq!(bodies(&line.decide(answer("pending"))), ["pending"]);
+}
+
 /// FIN behind the last request, as from `nc -N`: everything is answered, and then it ends.
 #[test]
 fn fin_after_requests_leaves_them_to_be_answered() {
@@ -331,6 +343,12 @@ fn fin_after_requests_leaves_them_to_be_answered() {
     assert_eq!(line.hear(), "");
     assert!(!line.is_over());
     assert_eq!(bodies(&line.decide(answer("one"))), ["one", "<GET /2 0>"]);
+    assert_eq!(line.actions, [Action::Release(line.id)]);
+
+    let mut line = Line::admin();
+    line.say(get("/pending"));
+    line.engine.end_of_input(line.id);
+    assert_eq!(bodies(&line.decide(answer("one"))), ["one"]);
     assert_eq!(line.actions, [Action::Release(line.id)]);
 
     // In the middle of one, and between them.
@@ -367,11 +385,11 @@ fn a_request_that_does_not_come_to_its_end_in_time_gets_408() {
 
 #[test]
 fn http_idle_timeout_is_over_at_its_end_and_not_before() {
-    let limits = Limits { http_idle_timeout_ms: 20_000, ..Limits::relay() };
+    let limits = Limits { http_idle_timeout_ms: 5_000, ..Limits::relay() };
     let mut line = Line::with(limits, Door::Admin);
     for _ in 0..3 {
         assert_eq!(bodies(&line.say(get("/"))).len(), 1);
-        line.pass(19_900);
+        line.pass(4_900);
         assert!(!line.is_over());
     }
     assert_eq!(line.pass(100), "", "an end without a word: no request is lost");

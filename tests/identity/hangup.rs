@@ -57,7 +57,9 @@ fn groups_follow_the_file() {
             true => (&mut device, format!(r#"{{"sender":"carol","group":"{group}","content":1}}"#)),
             false => (
                 &mut carol,
-                format!(r#"{{"type":"error","code":403,"reason":"not_a_member","group":"{group}"}}"#),
+                format!(
+                    r#"{{"type":"error","code":403,"reason":"not_a_member","group":"{group}"}}"#
+                ),
             ),
         };
         assert_eq!(at.receive(), Event::Text(wanted));

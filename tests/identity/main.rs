@@ -8,6 +8,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod application;
 mod endpoint;
 mod hangup;
 mod lying;

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::common::process::{BINARY, Process, clean};
 use crate::common::client::{connect, handshake, read_to_end};
+use crate::common::process::{BINARY, Process, clean};
 use crate::world::*;
 use std::io::Write;
 
@@ -92,7 +92,8 @@ fn what_cannot_be_a_list_is_refused_at_start() {
         (&["--origin", "null"], "every sandboxed frame"),
     ] {
         let mut command = clean(Command::new(BINARY));
-        let output = command.args(["serve", "--listen", "127.0.0.1:0"]).args(args).output().unwrap();
+        let output =
+            command.args(["serve", "--listen", "127.0.0.1:0"]).args(args).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}: {text}");
         assert!(text.contains(wanted), "{args:?}: {text}");

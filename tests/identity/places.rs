@@ -162,7 +162,8 @@ fn the_entry_is_never_echoed_and_offers_no_subprotocol() {
 fn a_name_in_the_query_must_be_the_credentials() {
     let world = World::tokens(COOKIES);
     for (place, target, headers) in places(ALICE) {
-        let with = |name: &str| format!("{target}{}user={name}", if target.len() > 1 { '&' } else { '?' });
+        let with =
+            |name: &str| format!("{target}{}user={name}", if target.len() > 1 { '&' } else { '?' });
         assert!(world.open(&with("alice"), &lines(&headers)).is_ok(), "{place}");
         let answer = world.refusal(&with("bob"), &lines(&headers));
         assert!(answer.starts_with("HTTP/1.1 403 "), "{place}: {answer}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -135,7 +135,16 @@ impl World {
 /// The log is searched, whatever else the test was about.
 impl Drop for World {
     fn drop(&mut self) {
-        let log = self.process.log();
+        // The log comes through a pipe and two threads.
+        let mut log = self.process.log();
+        loop {
+            std::thread::sleep(Duration::from_millis(50));
+            let longer = self.process.log();
+            if longer.len() == log.len() {
+                break;
+            }
+            log = longer;
+        }
         let _ = std::fs::remove_dir_all(&self.folder);
         if std::thread::panicking() {
             return;

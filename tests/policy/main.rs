@@ -1,16 +1,21 @@
 //! What a policy allows, at what rate, and who hears of it: against the relay in the real engine,
-//! with a clock of its own.
+//! with a clock of its own, and against the real binary.
 //!
 //! The contract is `src/relay/access/POLICY.md` and the sections "Groups and presence" and
 //! "Permissions" of `src/relay/PROTOCOL.md`.
 
 #![cfg(feature = "relay")]
 
+#[cfg(feature = "cli")]
+#[path = "../common/mod.rs"]
+mod common;
 mod connections;
 mod crowd;
 mod granted;
 mod matrix;
 mod presence;
+#[cfg(all(feature = "cli", unix))]
+mod process;
 mod rates;
 mod reload;
 #[path = "../common/world.rs"]

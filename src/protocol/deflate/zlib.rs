@@ -103,12 +103,37 @@ impl Inflater {
         self.0.reset(false);
     }
 
+    /// Lets what follows refer to these bytes, behind those that it may refer to already.
+    pub fn remember(&mut self, bytes: &[u8]) {
+        let remembered = self.0.set_dictionary(bytes);
+        debug_assert!(remembered.is_ok(), "a raw stream takes a dictionary at any time");
+    }
+
     /// Decompresses as much as there is of the input, or of the space.
     pub fn inflate(&mut self, input: &[u8], space: &mut [u8]) -> Result<Inflated, ProtocolError> {
+        self.run(input, space, InflateFlush::SyncFlush)
+    }
+
+    /// The same, no further than to the end of a block. Whether that block was the last of its
+    /// stream shows in the call after it.
+    pub fn inflate_block(
+        &mut self,
+        input: &[u8],
+        space: &mut [u8],
+    ) -> Result<Inflated, ProtocolError> {
+        self.run(input, space, InflateFlush::Block)
+    }
+
+    fn run(
+        &mut self,
+        input: &[u8],
+        space: &mut [u8],
+        flush: InflateFlush,
+    ) -> Result<Inflated, ProtocolError> {
         let (total_in, total_out) = (self.0.total_in(), self.0.total_out());
         let status = self
             .0
-            .decompress(input, space, InflateFlush::SyncFlush)
+            .decompress(input, space, flush)
             .map_err(|_| ProtocolError::CompressedDataInvalid)?;
         Ok(Inflated {
             consumed: (self.0.total_in() - total_in) as usize,

@@ -162,3 +162,27 @@ fn a_receiver_who_does_not_read_is_503_and_told_nothing_happened() {
     server.post(r#"{"receiver":"slow","content":1}"#).expect(200, r#"{"online":1}"#);
     assert_eq!(slow.receive(), text(r#"{"sender":"billing","content":1}"#), "no gap: it was told");
 }
+
+#[test]
+fn who_has_no_room_among_others_misses_it_and_is_told() {
+    let server = Server::start(&["--outbox-high", "64k", "--outbox-low", "1k"]);
+    let mut slow = server.user("alice").silent();
+    let mut quick = server.user("alice");
+    let message = format!(r#"{{"receiver":"alice","content":"{}"}}"#, "x".repeat(60_000));
+    let is_large = |event: Event| matches!(event, Event::Text(text) if text.len() > 60_000);
+    let mut taken = 0;
+    loop {
+        let answer = server.post(&message);
+        assert!(is_large(quick.receive()));
+        if answer.body != r#"{"online":2}"# {
+            answer.expect(200, r#"{"online":1,"missed":1}"#);
+            break;
+        }
+        taken += 1;
+        assert!(taken < 10_000, "it is taken without an end");
+    }
+    for _ in 0..taken {
+        assert!(is_large(slow.receive()));
+    }
+    assert_eq!(slow.receive(), text(r#"{"type":"gap","dropped":1}"#));
+}

@@ -105,6 +105,24 @@ fn a_server_that_shuts_down_lives_is_not_ready_and_sends_nothing() {
 }
 
 #[test]
+fn keys_are_read_again_on_hup_and_a_broken_file_changes_nothing() {
+    let server = Server::start(&["--log", "info"]);
+    let old = key(BILLING);
+    let new = key("a-new-key-0123456789");
+    let stats = |key: &str| server.ask("GET", "/v1/stats", &[key], "").status;
+    server.file("keys.json", r#"{"keys":[{"name":"billing","key":"short"}]}"#);
+    server.process.signal("HUP");
+    let says = |what: &str| eventually(what, || server.process.log().contains(what));
+    says("keys[0]: `key` has to have 16 to 512 characters");
+    assert_eq!((stats(&old), stats(&new)), (200, 401));
+    server.file("keys.json", r#"{"keys":[{"name":"billing","key":"a-new-key-0123456789"}]}"#);
+    server.process.signal("HUP");
+    eventually("the new key is taken", || stats(&new) == 200);
+    assert_eq!(stats(&old), 401);
+    assert!(!server.process.log().contains("a-new-key"), "{}", server.process.log());
+}
+
+#[test]
 fn the_numbers_are_those_of_what_happened() {
     let server = Server::start(&[]);
     let alice = server.user("alice");

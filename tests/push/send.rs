@@ -103,3 +103,27 @@ fn mistakes_are_found_before_anything_is_sent() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.starts_with(&format!("error: {url}: cannot connect: ")), "{said}");
 }
+
+#[test]
+fn over_a_unix_socket_health_needs_no_key_and_everything_else_does() {
+    let place = Server::start(&[]);
+    let socket = place.file("admin.sock", "");
+    std::fs::remove_file(&socket).expect("our own file");
+    let url = format!("unix:{socket}");
+    let server = Server::start(&["--admin", &url]);
+    let mut alice = server.user("alice");
+    let send = |key: Option<&str>| {
+        let mut command = clean(Command::new(BINARY));
+        command.args(["send", "--url", &url, "--to", "alice", "hi"]);
+        command.envs(key.map(|key| ("SWITCHBOARD_ADMIN_KEY", key)));
+        command.output().expect("the binary is built")
+    };
+    expect(&send(Some(BILLING)), 0, "sent to 1 connection\n", "");
+    assert_eq!(alice.receive(), text(r#"{"sender":"billing","content":"hi"}"#));
+    assert_eq!(send(None).status.code(), Some(1));
+    let mut stream = std::os::unix::net::UnixStream::connect(&socket).expect("a listener");
+    let request = b"GET /readyz HTTP/1.1\r\nHost: anything.example\r\nConnection: close\r\n\r\n";
+    std::io::Write::write_all(&mut stream, request).expect("a server that reads");
+    let answer = std::io::read_to_string(stream).expect("an answer");
+    assert!(answer.ends_with(r#"{"status":"ready"}"#), "{answer}");
+}

@@ -34,7 +34,7 @@ mod tests {
         assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
         let paths = description["paths"].as_object().unwrap();
         for (path, methods) in paths {
-            let example: &'static str = path.replace('{', "").replace('}', "").leak();
+            let example: &'static str = path.replace(['{', '}'], "").leak();
             let place = Place::find(example).unwrap();
             assert_eq!(place.template(), path);
             for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {

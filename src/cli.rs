@@ -5,6 +5,7 @@
 //! switchboard echo    [SETTINGS] [LIMITS]
 //! switchboard bench   [OPTIONS] URL
 //! switchboard check-config [SETTINGS] [LIMITS]
+//! switchboard send    [OPTIONS] TEXT
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -40,6 +41,7 @@ mod load;
 mod plan;
 mod print;
 mod reload;
+pub mod send;
 mod setting;
 mod text_file;
 mod token;
@@ -69,6 +71,8 @@ pub use value::{Place, Secret, Source};
 pub enum Task {
     /// `switchboard bench`: put load on a server.
     Bench(Box<Settings>),
+    /// `switchboard send`: send one message by way of the push API.
+    Send(Box<send::Settings>),
     /// Be a server.
     Serve(Box<Plan>),
     /// `switchboard token`: print a signed token.
@@ -87,7 +91,7 @@ pub enum Mode {
 /// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code: 0, or 2 for what is wrong in arguments and environment.
+    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` has others.
     pub code: u8,
     /// What to print, line ends included.
     pub text: String,
@@ -120,6 +124,7 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
         }
+        What::Send => return Ok(Task::Send(Box::new(send::settings(matches, around)?))),
         What::Token => return Ok(Task::Token(Box::new(token::settings(matches, around)?))),
         What::Be(mode) => mode,
     };
@@ -138,6 +143,7 @@ enum What {
     Bench,
     Be(Mode),
     Check,
+    Send,
     Token,
 }
 
@@ -146,6 +152,7 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
     match root.subcommand() {
         Some(("bench", matches)) => (What::Bench, matches),
         Some((command::CHECK, matches)) => (What::Check, matches),
+        Some(("send", matches)) => (What::Send, matches),
         Some((token::TOKEN, matches)) => (What::Token, matches),
         Some(("echo", matches)) => (What::Be(Mode::Echo), matches),
         Some((_, matches)) => (What::Be(Mode::Serve), matches),

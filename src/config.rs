@@ -26,52 +26,15 @@
 //! reached; it knows names, numbers and reasons.
 
 mod deflate;
+mod error;
+mod group;
 mod unit;
 
-use std::fmt;
-
 pub use deflate::Deflate;
+pub use error::{LimitError, Order};
+pub use group::Group;
 pub use unit::Unit;
 use unit::{DAY, GIB, KIB, MIB, SECOND};
-
-/// Under which heading of the help text a limit stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// Connections and their opening handshakes.
-    Listening,
-    /// Who may come, and what he may do; the relay has it.
-    Access,
-    /// The push API, which the relay has.
-    Push,
-    /// What only the relay has: users, groups, JSON.
-    Relay,
-    /// What one WebSocket message may be.
-    Messages,
-    /// Everything with a clock.
-    Deadlines,
-    /// Buffers, queues and budgets.
-    Memory,
-}
-
-impl Group {
-    /// The heading itself.
-    pub const fn heading(self) -> &'static str {
-        match self {
-            Group::Listening => "Listening",
-            Group::Access => "Access",
-            Group::Push => "Push API",
-            Group::Relay => "Relay",
-            Group::Messages => "Messages",
-            Group::Deadlines => "Deadlines",
-            Group::Memory => "Memory",
-        }
-    }
-
-    /// Whether `echo` has no use for what stands under it.
-    pub const fn is_for_relay(self) -> bool {
-        matches!(self, Group::Access | Group::Push | Group::Relay)
-    }
-}
 
 /// One entry of the table: everything there is to say about a limit but its present value.
 #[derive(Debug)]
@@ -170,91 +133,6 @@ impl PartialEq for Limit {
 }
 
 impl Eq for Limit {}
-
-/// Why a value, or a set of values, is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitError {
-    /// Two limits contradict each other: `lower` has to stay below `upper`, or not above it.
-    Order {
-        /// The limit that is too large for the other.
-        lower: &'static Limit,
-        /// Its value.
-        lower_value: u64,
-        /// Whether the two may be equal.
-        rule: Order,
-        /// The limit that is too small for the other.
-        upper: &'static Limit,
-        /// Its value.
-        upper_value: u64,
-    },
-    /// A number, but not an allowed one.
-    OutOfRange {
-        /// The limit.
-        limit: &'static Limit,
-    },
-    /// Not a number of the limit's unit.
-    Unreadable {
-        /// The limit.
-        limit: &'static Limit,
-    },
-}
-
-/// How two limits have to stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// The first may equal the second, but not pass it.
-    AtMost,
-    /// The first has to be less than the second.
-    Below,
-}
-
-impl Order {
-    /// The rule in words, to stand between the two names.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Order::AtMost => "must not be above",
-            Order::Below => "must be below",
-        }
-    }
-
-    const fn holds(self, lower: u64, upper: u64) -> bool {
-        match self {
-            Order::AtMost => lower <= upper,
-            Order::Below => lower < upper,
-        }
-    }
-}
-
-impl LimitError {
-    /// What to write instead, without the name of the limit: whoever read the value knows
-    /// whether it came from a flag or from the environment, and says so before it.
-    pub fn advice(&self) -> String {
-        match *self {
-            LimitError::Order { rule, upper, upper_value, .. } => {
-                format!("{} {} ({})", rule.text(), upper.field, upper.show(upper_value))
-            }
-            LimitError::OutOfRange { limit } => format!("out of range: {}", limit.range()),
-            LimitError::Unreadable { limit } => {
-                format!("not {}; allowed: {}", limit.unit.wanted(), limit.range())
-            }
-        }
-    }
-}
-
-impl fmt::Display for LimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            LimitError::Order { lower, lower_value, .. } => {
-                write!(f, "{} ({}) {}", lower.field, lower.show(lower_value), self.advice())
-            }
-            LimitError::OutOfRange { limit } | LimitError::Unreadable { limit } => {
-                write!(f, "{}: {}", limit.field, self.advice())
-            }
-        }
-    }
-}
-
-impl std::error::Error for LimitError {}
 
 /// What the relay does with text that is meant for nobody in particular (`--broadcast`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -402,6 +280,10 @@ limits! {
     relay 100, echo 100, from 1, to 100, zero None,
     section Some("4.2.1"), "header lines of a request";
 
+    http_body_max_bytes: Bytes in Listening, "max-http-body", "SWITCHBOARD_MAX_HTTP_BODY",
+    relay MIB, echo MIB, from 1, to GIB, zero None,
+    section None, "body of an HTTP request to the operator's listener; a longer one gets 413";
+
     accept_budget_max: Count in Listening, "accept-budget", "SWITCHBOARD_ACCEPT_BUDGET",
     relay 256, echo 256, from 1, to 65_536, zero None,
     section None, "connections accepted before the others have their turn";
@@ -466,6 +348,18 @@ limits! {
     relay 128, echo 128, from 1, to 128, zero None,
     section None, "arrays and objects within each other in a JSON message";
 
+    batch_max: Count in Relay, "max-batch", "SWITCHBOARD_MAX_BATCH",
+    relay 1_000, echo 1_000, from 1, to 100_000, zero None,
+    section None, "messages in one batch of the push API";
+
+    idempotency_ttl_ms: Milliseconds in Relay, "idempotency-ttl", "SWITCHBOARD_IDEMPOTENCY_TTL",
+    relay 300 * SECOND, echo 300 * SECOND, from 10, to DAY, zero None,
+    section None, "how long the push API knows an Idempotency-Key again";
+
+    idempotency_table_bytes: Bytes in Relay, "idempotency-table", "SWITCHBOARD_IDEMPOTENCY_TABLE",
+    relay 64 * MIB, echo 64 * MIB, from KIB, to GIB, zero None,
+    section None, "Idempotency-Keys and their answers; with it full, new ones get 503";
+
     message_max_bytes: Bytes in Messages, "max-message", "SWITCHBOARD_MAX_MESSAGE",
     relay MIB, echo 16 * MIB, from 1, to GIB, zero None,
     section Some("10.4"), "one message, its fragments together; a longer one is closed with 1009";
@@ -485,6 +379,11 @@ limits! {
     head_timeout_ms: Milliseconds in Deadlines, "head-timeout", "SWITCHBOARD_HEAD_TIMEOUT",
     relay 10 * SECOND, echo 10 * SECOND, from 10, to DAY, zero None,
     section Some("4.2.1"), "from accept to the end of the request head, however it drips";
+
+    http_idle_timeout_ms: Milliseconds in Deadlines, "http-idle-timeout",
+    "SWITCHBOARD_HTTP_IDLE_TIMEOUT",
+    relay 60 * SECOND, echo 60 * SECOND, from 10, to DAY, zero None,
+    section None, "from an HTTP answer to the next request at the operator's listener";
 
     ping_interval_ms: Milliseconds in Deadlines, "ping-interval", "SWITCHBOARD_PING_INTERVAL",
     relay 25 * SECOND, echo 0, from 10, to DAY, zero Some("off"),

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     match cli::plan(std::env::args_os(), Surroundings::system()) {
         Ok(Task::Serve(plan)) => serve::run(*plan),
         Ok(Task::Bench(settings)) => measure(&settings),
+        Ok(Task::Send(settings)) => end(&cli::send::run(&settings)),
         Ok(Task::Token(settings)) => mint(&settings),
         Err(exit) => end(&exit),
     }

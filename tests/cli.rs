@@ -25,7 +25,7 @@ fn plan(line: &str, env: &[(&str, &str)]) -> Result<Plan, Exit> {
     let around = Surroundings { env: &env, ..Surroundings::empty() };
     cli::plan(args, around).map(|task| match task {
         Task::Serve(plan) => *plan,
-        Task::Bench(settings) => panic!("{line} is no server: {settings:?}"),
+        task => panic!("{line} is no server: {task:?}"),
     })
 }
 

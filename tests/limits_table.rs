@@ -17,6 +17,11 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("head_max_bytes", "limits_process.rs", "max_head_and_max_headers_end_in_431"),
     ("head_headers_max", "limits_process.rs", "max_head_and_max_headers_end_in_431"),
     (
+        "http_body_max_bytes",
+        "engine_http.rs",
+        "a_body_of_all_that_is_allowed_arrives_and_one_more_byte_gets_413",
+    ),
+    (
         "accept_budget_max",
         "reactor.rs",
         "newcomers_are_let_in_up_to_the_budget_before_the_others_have_their_turn",
@@ -38,7 +43,30 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("auth_cache_max", "identity/endpoint.rs", "no_more_answers_are_kept_than_allowed"),
     ("user_id_max_bytes", "limits_process.rs", "max_user_id_counts_bytes_in_urls_and_in_json"),
     ("groups_per_user_max", "limits_process.rs", "max_groups_per_user_counts_what_one_user_is_in"),
+    ("members_shown_max", "policy/presence.rs", "max_members_shown_are_named_and_all_are_counted"),
+    ("memberships_max", "policy/granted.rs", "max_memberships_are_granted_and_not_one_more"),
+    (
+        "presence_names_max",
+        "policy/presence.rs",
+        "max_presence_names_are_named_and_one_more_is_a_number",
+    ),
+    (
+        "presence_interval_ms",
+        "policy/presence.rs",
+        "presence_interval_is_over_at_its_end_and_not_before",
+    ),
     ("json_depth_max", "limits_process.rs", "max_json_depth_counts_the_outermost_too"),
+    ("batch_max", "push/api.rs", "a_batch_is_sent_in_order_and_has_a_result_for_each"),
+    (
+        "idempotency_ttl_ms",
+        "push/idempotency.rs",
+        "a_key_is_known_again_for_its_time_and_no_longer",
+    ),
+    (
+        "idempotency_table_bytes",
+        "push/idempotency.rs",
+        "a_full_table_refuses_new_keys_keeps_the_old_ones_and_lets_the_others_pass",
+    ),
     (
         "message_max_bytes",
         "limits_process.rs",
@@ -52,6 +80,11 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("deflate_mode", "deflate.rs", "what_is_agreed_is_what_the_configuration_says"),
     ("deflate_min_bytes", "deflate.rs", "messages_are_compressed_from_the_configured_length_on"),
     ("head_timeout_ms", "limits_engine.rs", "head_timeout_is_over_at_its_end_and_not_before"),
+    (
+        "http_idle_timeout_ms",
+        "engine_http.rs",
+        "http_idle_timeout_is_over_at_its_end_and_not_before",
+    ),
     ("ping_interval_ms", "limits_engine.rs", "ping_interval_is_over_at_its_end_and_not_before"),
     ("ping_timeout_ms", "limits_engine.rs", "ping_timeout_is_over_at_its_end_and_not_before"),
     ("close_timeout_ms", "limits_engine.rs", "close_timeout_is_over_at_its_end_and_not_before"),

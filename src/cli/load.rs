@@ -23,6 +23,7 @@ use super::{Auth, Exit, Stream, setting, usage_errors};
 use crate::net::ask::AskUrl;
 use crate::relay::access::jwt::{Algorithm, Demands};
 use crate::relay::access::{Access, Authentication, Origins, Policy, Tokens, Verifier};
+use crate::relay::push::keys::Keys;
 
 /// What the files of a plan say.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Loaded {
     pub access: Access,
     /// What asks the authentication endpoint, if there is one; to be started with the server.
     pub courier: Option<Courier>,
+    /// Who may use the push API.
+    pub keys: Keys,
     /// What is not safe, in words for the log.
     pub warnings: Vec<String>,
 }
@@ -53,10 +56,10 @@ pub fn load(
         warnings: Vec::new(),
     };
     let access = loader.access(&plan.access);
-    loader.keys(&plan.keys);
-    match access {
-        Some(access) if loader.problems.is_empty() => {
-            Ok(Loaded { access, courier: loader.courier, warnings: loader.warnings })
+    let keys = loader.keys(&plan.keys);
+    match (access, keys) {
+        (Some(access), Some(keys)) if loader.problems.is_empty() => {
+            Ok(Loaded { access, courier: loader.courier, keys, warnings: loader.warnings })
         }
         _ => Err(loader.problems),
     }
@@ -158,9 +161,15 @@ impl Loader<'_> {
         }
     }
 
-    fn keys(&mut self, plan: &KeysPlan) {
-        if let Some(file) = &plan.file {
-            self.parse_secret(file, |_| Ok::<(), String>(()));
+    fn keys(&mut self, plan: &KeysPlan) -> Option<Keys> {
+        let name_max = self.name_max;
+        match (&plan.file, &plan.key) {
+            (Some(file), _) => self.parse_secret(file, |text| Keys::parse(text, name_max)),
+            (None, Some(key)) => {
+                let keys = Keys::single("admin", key.reveal());
+                keys.map_err(|error| self.wrong_setting(&setting::ADMIN_KEY, error)).ok()
+            }
+            (None, None) => Some(Keys::none()),
         }
     }
 

@@ -134,6 +134,13 @@ impl Context<'_> {
         self.core.close(id, code, reason, Cause::Application);
     }
 
+    /// Asks for another tick after this one, without waiting for the network: for work that was cut
+    /// short so that the others have their turn. It goes on in
+    /// [`Handler::before_flush`](super::Handler::before_flush).
+    pub fn tick_again(&mut self) {
+        self.core.again = true;
+    }
+
     /// Calls [`Handler::on_timer`](super::Handler::on_timer) with `key` in `after_ms`
     /// milliseconds, up to 100 ms late.
     pub fn set_timer(&mut self, after_ms: u64, key: u64) {

@@ -55,6 +55,8 @@ pub(super) struct Core {
     pub ended: Vec<ConnId>,
     /// What callbacks have decided about pending connections, to be taken up when they are over.
     pub decided: Vec<(ConnId, Verdict)>,
+    /// Whether the handler has work left that it cut short.
+    pub again: bool,
     /// Connections that ended while they were pending, whose `on_abandoned` is owed.
     pub abandoned: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
@@ -103,6 +105,7 @@ impl Core {
         Core {
             deadlines: Deadlines {
                 head_timeout_ms: limits.head_timeout_ms,
+                http_idle_timeout_ms: limits.http_idle_timeout_ms,
                 ping_interval_ms: limits.ping_interval_ms,
                 ping_timeout_ms: limits.ping_timeout_ms,
                 close_timeout_ms: limits.close_timeout_ms,
@@ -123,6 +126,7 @@ impl Core {
             is_flushing: false,
             ended: Vec::new(),
             decided: Vec::new(),
+            again: false,
             abandoned: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),

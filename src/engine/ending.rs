@@ -9,6 +9,7 @@
 //! What this file does not know: the handler. It notes to whom `on_close` is owed.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use log::{debug, info};
 
@@ -17,20 +18,33 @@ use super::handler::Cause;
 use super::remote::Door;
 use super::slot::Stage;
 use crate::hub::ConnId;
-use crate::outbox::Buffer;
 use crate::protocol::{Connection, Deadline, NEVER};
-use crate::wire::{Body, CloseCode, HandshakeError, Response};
+use crate::wire::{Body, CloseCode, HandshakeError, Persistence, Response};
 
 impl Core {
     // ---- answering -----------------------------------------------------------------------------
 
-    pub fn refuse(&mut self, id: ConnId, error: HandshakeError) {
+    /// Answers by the rules of HTTP alone, without asking the handler.
+    pub fn refuse(&mut self, id: ConnId, error: impl Into<Response> + Display) {
         self.totals.refused += 1;
+        let (reason, response) = (error.to_string(), error.into());
         if let Some(slot) = self.slots.get(id) {
-            let (peer, status) = (slot.peer, error.status());
-            info!("refused conn={id} peer={peer} status={status} reason=\"{error}\"");
+            let (peer, status) = (slot.peer, response.status());
+            info!("refused conn={id} peer={peer} status={status} reason=\"{reason}\"");
         }
-        self.respond(id, &Response::from(error), Body::Included);
+        self.respond(id, &response, Body::Included);
+    }
+
+    /// Answers in HTTP, and another request may follow.
+    pub fn respond_and_keep(&mut self, id: ConnId, response: &Response, body: Body) {
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let mut bytes = Vec::new();
+        response.write_to(&mut bytes, body, Persistence::KeepAlive);
+        self.endpoint.queue_bytes(&bytes, &mut slot.outbox);
+        slot.stage = Stage::Idle;
+        slot.clocks.since = self.tick;
+        self.mark_dirty(id);
+        self.schedule(id);
     }
 
     /// Answers in HTTP, and that is all.
@@ -83,8 +97,7 @@ impl Core {
             self.abandoned.push(id);
         }
         if let Some(cold) = &mut slot.cold {
-            cold.head = Vec::new();
-            cold.held = Buffer::new();
+            cold.clear();
         }
         self.unpause(id);
         self.end(id);
@@ -105,8 +118,7 @@ impl Core {
         slot.outbox.clear();
         slot.connection = Connection::new();
         if let Some(cold) = &mut slot.cold {
-            cold.held = Buffer::new();
-            cold.head = Vec::new();
+            cold.clear();
         }
         self.account(id);
         self.gone.push(id);
@@ -177,6 +189,8 @@ impl Core {
         let cause = Cause::Timeout(deadline);
         match deadline {
             Deadline::RequestHead => self.head_timeout(id),
+            // What is queued may still leave.
+            Deadline::Idle => self.drain(id),
             Deadline::Ping => {
                 let now = self.tick;
                 let Some(slot) = self.slots.get_mut(id) else { return };

@@ -112,7 +112,8 @@ pub enum Verdict {
         /// Must be one of the offered names.
         protocol: Option<&'static str>,
     },
-    /// Answer, and end the TCP connection.
+    /// Answer; and end the connection, unless it came in by [`Door::Admin`] and the client would
+    /// ask again.
     Respond(Response),
     /// Not known yet: [`Context::decide`] follows. The deadline of the request head goes on
     /// meanwhile; after it the answer is 503.
@@ -184,6 +185,7 @@ impl Cause {
             Cause::Shutdown => "shutdown",
             Cause::Overloaded => "overloaded",
             Cause::Timeout(Deadline::RequestHead) => "head_timeout",
+            Cause::Timeout(Deadline::Idle) => "idle_timeout",
             Cause::Timeout(Deadline::Ping | Deadline::Pong) => "ping_timeout",
             Cause::Timeout(Deadline::Close) => "close_timeout",
             Cause::Timeout(Deadline::Write) => "write_timeout",

@@ -39,6 +39,7 @@ mod handler;
 mod opening;
 mod peer;
 mod remote;
+mod requests;
 mod slot;
 mod totals;
 
@@ -121,6 +122,7 @@ impl<H: Handler> Engine<H> {
     /// calendar.
     pub fn begin_tick(&mut self, now: Millis, wall: UnixMillis) {
         self.core.wall = wall;
+        self.core.again = false;
         // A clock that jumps back would make deadlines overflow into the future.
         if now > self.core.now {
             self.core.now = now;
@@ -175,7 +177,9 @@ impl<H: Handler> Engine<H> {
     fn serve(&mut self, id: ConnId, stage: Stage, bytes: &mut [u8]) {
         let served = match stage {
             Stage::Open | Stage::Closing => self.guarded(id, |engine| engine.deliver(id, bytes)),
-            Stage::Head => self.guarded(id, |engine| engine.receive_head(id, bytes)),
+            Stage::Head | Stage::Body | Stage::Idle => {
+                self.guarded(id, |engine| engine.receive_requests(id, bytes))
+            }
             Stage::Pending(_) => self.guarded(id, |engine| engine.hold(id, bytes)),
             Stage::Draining | Stage::Lingering | Stage::Gone => Some(()),
         };
@@ -303,9 +307,8 @@ impl<H: Handler> Engine<H> {
         let Some(slot) = self.core.slots.get_mut(id) else { return };
         slot.eof = true;
         match slot.stage {
-            Stage::Head | Stage::Lingering => {
-                self.core.drop_now(id, CloseCode::ABNORMAL, "", Cause::Lost);
-            }
+            Stage::Lingering => self.core.drop_now(id, CloseCode::ABNORMAL, "", Cause::Lost),
+            Stage::Head | Stage::Body | Stage::Idle => self.end_if_over(id),
             Stage::Open | Stage::Closing => {
                 slot.note_closed(CloseCode::ABNORMAL, "".into(), Cause::Lost);
                 self.core.drain(id);
@@ -423,6 +426,7 @@ impl<H: Handler> Engine<H> {
             || !self.core.ended.is_empty()
             || !self.core.abandoned.is_empty()
             || !self.core.decided.is_empty()
+            || self.core.again
     }
 
     /// When the next deadline may pass.
@@ -451,9 +455,11 @@ impl<H: Handler> Engine<H> {
                     let cause = Cause::Shutdown;
                     self.core.close(id, CloseCode::GOING_AWAY, "server is shutting down", cause);
                 }
-                Some(Stage::Head) if !self.core.may_finish(id) => {
+                Some(Stage::Head | Stage::Body) if !self.core.may_finish(id) => {
                     self.core.drop_now(id, CloseCode::GOING_AWAY, "", Cause::Shutdown);
                 }
+                // Requests that are there already are answered; the last answer ends it.
+                Some(Stage::Idle) if !self.core.may_finish(id) => self.core.drain(id),
                 // What an answer tells may have been done already: it is still waited for.
                 Some(Stage::Pending(Wish::Upgrade)) => {
                     self.core.refuse(id, HandshakeError::Undecided);

@@ -1,13 +1,13 @@
 //! One connection, as the engine keeps it: ten thousand of these lie in the slab.
 //!
 //! ```text
-//!   Head ---> Pending     the handler decides later
-//!    |           |
-//!    +-----+-----+
-//!          +--------101--------> Open ----our Close----> Closing
-//!          | any other            | peer's Close or FIN,   | peer's Close or FIN
-//!          v answer               v a broken rule, a panic v
-//!       Draining ---all written, our FIN---> Lingering ---peer's FIN---> Gone
+//!   Head --> Body --> Pending    the handler decides later
+//!    ^ |      |          |
+//!    | +------+----------+
+//!    |        +----------101-----> Open ----our Close----> Closing
+//!   Idle <----+ answered, and      | peer's Close or FIN,   | peer's Close or FIN
+//!             | another may follow v a broken rule, a panic v
+//!             +-------------> Draining ---all written, our FIN---> Lingering --peer's FIN--> Gone
 //! ```
 //!
 //! A reset, or a deadline that passes, leads to `Gone` from anywhere; a ping without an answer to
@@ -23,7 +23,7 @@ use super::remote::Door;
 use crate::outbox::{Buffer, CHUNK_MAX_BYTES, Outbox, Pool};
 use crate::protocol::{Clocks, Connection, Deadline, Deadlines, Phase};
 use crate::timer::{Millis, Tick};
-use crate::wire::{CloseCode, HeadScanner};
+use crate::wire::{BodyDecoder, CloseCode, HeadScanner};
 
 /// One connection.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Slot {
     /// Bytes that are held for it: queued output, held input, an unfinished head or message.
     #[inline]
     pub fn holds(&self) -> usize {
-        let held = self.cold.as_ref().map_or(0, |cold| cold.head.len() + cold.held.len());
+        let held = self.cold.as_ref().map_or(0, |cold| cold.holds());
         self.outbox.len() + self.connection.collected() + held
     }
 
@@ -97,6 +97,7 @@ impl Slot {
     pub fn is_waiting(&self) -> bool {
         match self.stage {
             Stage::Head => self.cold.as_ref().is_none_or(|cold| cold.head.is_empty()),
+            Stage::Idle => self.outbox.is_empty() && self.cold.is_none(),
             Stage::Lingering | Stage::Gone => true,
             _ => false,
         }
@@ -117,7 +118,8 @@ impl Slot {
     pub fn take_held(&mut self) -> Buffer {
         let Some(cold) = &mut self.cold else { return Buffer::new() };
         let held = std::mem::take(&mut cold.held);
-        if self.stage == Stage::Open && cold.closed.is_none() {
+        let is_bare = cold.head.is_empty() && cold.decoder.is_none() && cold.closed.is_none();
+        if is_bare && matches!(self.stage, Stage::Open | Stage::Idle) {
             self.cold = None;
         }
         held
@@ -141,7 +143,8 @@ impl Slot {
 
     pub fn deadline(&self, deadlines: &Deadlines) -> Option<(Tick, Deadline)> {
         let phase = match self.stage {
-            Stage::Head | Stage::Pending(_) => Phase::Head,
+            Stage::Head | Stage::Body | Stage::Pending(_) => Phase::Head,
+            Stage::Idle => Phase::Idle,
             Stage::Open => Phase::Open,
             Stage::Closing | Stage::Draining | Stage::Lingering => Phase::Closing,
             Stage::Gone => return None,
@@ -157,10 +160,24 @@ pub(super) struct Cold {
     /// decides.
     pub head: Vec<u8>,
     pub scanner: HeadScanner,
+    /// The request body so far.
+    pub body: Vec<u8>,
+    pub decoder: Option<BodyDecoder>,
     /// Input that a paused or pending connection has not consumed.
     pub held: Buffer,
     /// How the connection ended.
     pub closed: Option<(CloseCode, Cow<'static, str>, Cause)>,
+}
+
+impl Cold {
+    fn holds(&self) -> usize {
+        self.head.len() + self.body.len() + self.held.len()
+    }
+
+    /// Forgets what is not to be worked off any more.
+    pub fn clear(&mut self) {
+        (self.head, self.body, self.held) = (Vec::new(), Vec::new(), Buffer::new());
+    }
 }
 
 /// What a client asked for.
@@ -177,8 +194,12 @@ pub(super) enum Wish {
 pub(super) enum Stage {
     /// The request head is not complete.
     Head,
+    /// The request body is not complete.
+    Body,
     /// The request is complete, and the handler has not decided yet.
     Pending(Wish),
+    /// The request was answered, and the next one has not begun.
+    Idle,
     /// WebSocket messages flow.
     Open,
     /// Our Close is queued or sent; the peer's is to come.
@@ -195,7 +216,7 @@ pub(super) enum Stage {
 impl Stage {
     /// Whether there is no verdict about the request yet.
     pub fn is_asking(self) -> bool {
-        matches!(self, Stage::Head | Stage::Pending(_))
+        matches!(self, Stage::Head | Stage::Body | Stage::Pending(_))
     }
 }
 

@@ -167,7 +167,7 @@ mod tests {
                     let mut rights = links.unlink_left(left);
                     rights.sort_unstable();
                     let gone: Vec<char> =
-                        wanted.iter().filter(|pair| pair.0 == left).map(|pair| pair.1).collect();
+                        wanted.iter().filter(|&&(of, _)| of == left).map(|pair| pair.1).collect();
                     assert_eq!(rights, gone);
                     wanted.retain(|pair| pair.0 != left);
                 }

@@ -49,8 +49,9 @@ pub fn run(plan: Plan) -> ExitCode {
 
 fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
     let Plan { limits, broadcast, reach, .. } = plan;
-    let Loaded { access, courier, .. } = loaded;
+    let Loaded { access, courier, keys, .. } = loaded;
     let mut relay = Relay::new(RelayConfig { limits, broadcast, reach, access });
+    relay.set_keys(keys);
     let (bell, rings) = sync_channel(1);
     relay.set_reload(move || match bell.try_send(()) {
         // One that waits already will see what has changed since.
@@ -113,16 +114,18 @@ fn reload(rings: &Receiver<()>, started: &Plan, handle: &Handle<Relay>) {
 
 fn replace(reloaded: Reloaded, handle: &Handle<Relay>) {
     let Reloaded { plan, loaded, warnings } = reloaded;
-    logger::set_filter(plan.log);
-    for warning in plan.warnings.iter().chain(&loaded.warnings).chain(&warnings) {
-        warn!("{warning}");
-    }
-    let started = loaded.courier.map_or(Ok(()), |courier| courier.start(handle.clone()));
+    let Loaded { access, courier, keys, warnings: of_files } = loaded;
+    let started = courier.map_or(Ok(()), |courier| courier.start(handle.clone()));
     if let Err(error) = started {
         return error!("not reloaded: {error}");
     }
     let told = handle.call(move |relay, cx| {
-        relay.reconfigure(cx, loaded.access);
+        logger::set_filter(plan.log);
+        relay.reconfigure(cx, access);
+        relay.set_keys(keys);
+        for warning in plan.warnings.iter().chain(&of_files).chain(&warnings) {
+            warn!("{warning}");
+        }
         info!("reloaded");
     });
     if let Err(error) = told {

@@ -22,6 +22,7 @@
 
 pub mod ask;
 pub mod client;
+pub mod exchange;
 mod listener;
 mod machine;
 mod reactor;

@@ -7,7 +7,9 @@
 //!                      a write would block ------ 20 s ---->| closed 4503
 //! ```
 //!
-//! All of them are absolute but the silence: a peer that drips bytes extends nothing else.
+//! All of them are absolute but the silence: a peer that drips bytes extends nothing else. Where
+//! HTTP requests follow one another on a connection, each has its time from its first byte on, and
+//! there is a time for nothing to come between them.
 //!
 //! What this module does not know: what time it is, and timers. It says which deadline comes next.
 
@@ -16,8 +18,10 @@ use crate::timer::Tick;
 /// What runs out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
-    /// The request head is not complete.
+    /// The request is not complete, or not decided about.
     RequestHead,
+    /// No further request has begun.
+    Idle,
     /// Nothing was heard for the ping interval: a Ping is due (not a failure).
     Ping,
     /// Nothing was heard since the Ping: the peer is dead.
@@ -33,6 +37,8 @@ pub enum Deadline {
 pub struct Deadlines {
     /// From accept to the complete request head.
     pub head_timeout_ms: u64,
+    /// From an answer in HTTP to the first byte of the next request.
+    pub http_idle_timeout_ms: u64,
     /// Silence before a Ping.
     pub ping_interval_ms: u64,
     /// Silence after a Ping before the connection is dead.
@@ -46,8 +52,10 @@ pub struct Deadlines {
 /// Where a connection stands in its life, as far as deadlines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Accepted; the request head is incomplete.
+    /// Accepted; the request is incomplete, or not decided about.
     Head,
+    /// A request was answered, and another one may follow.
+    Idle,
     /// Open: messages flow.
     Open,
     /// Our last bytes are queued; then the TCP connection ends.
@@ -85,6 +93,7 @@ impl Clocks {
     pub fn next(&self, phase: Phase, limits: &Deadlines) -> Option<(Tick, Deadline)> {
         let own = match phase {
             Phase::Head => Some((self.since.after(limits.head_timeout_ms), Deadline::RequestHead)),
+            Phase::Idle => Some((self.since.after(limits.http_idle_timeout_ms), Deadline::Idle)),
             Phase::Closing => Some((self.since.after(limits.close_timeout_ms), Deadline::Close)),
             Phase::Open if limits.ping_interval_ms == 0 => None,
             Phase::Open if self.pinged != NEVER => {
@@ -112,6 +121,7 @@ mod tests {
 
     const LIMITS: Deadlines = Deadlines {
         head_timeout_ms: 10_000,
+        http_idle_timeout_ms: 60_000,
         ping_interval_ms: 25_000,
         ping_timeout_ms: 20_000,
         close_timeout_ms: 5_000,
@@ -127,6 +137,7 @@ mod tests {
         let mut clocks = Clocks::start(at(1_000));
         let next = |clocks: &Clocks, phase| clocks.next(phase, &LIMITS);
         assert_eq!(next(&clocks, Phase::Head), Some((at(11_000), Deadline::RequestHead)));
+        assert_eq!(next(&clocks, Phase::Idle), Some((at(61_000), Deadline::Idle)));
         assert_eq!(next(&clocks, Phase::Open), Some((at(26_000), Deadline::Ping)));
         assert_eq!(next(&clocks, Phase::Closing), Some((at(6_000), Deadline::Close)));
         clocks.pinged = at(26_000);

@@ -78,6 +78,11 @@ impl Identities {
         &mut self.membership
     }
 
+    /// The groups that a user, online or not, is to be a member of whenever online.
+    pub(super) fn granted_to(&self, user: &str) -> &[Box<str>] {
+        self.membership.granted_to(user)
+    }
+
     /// Whether a new connection may have this name.
     ///
     /// # Errors

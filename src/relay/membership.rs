@@ -56,6 +56,11 @@ impl Membership {
         (&self.groups, &mut self.presence)
     }
 
+    /// The groups that a user is to be a member of whenever online.
+    pub(super) fn granted_to(&self, user: &str) -> &[Box<str>] {
+        self.granted.by_user.get(user).map_or(&[], Vec::as_slice)
+    }
+
     /// How many memberships are kept by name.
     pub(super) fn granted(&self) -> usize {
         self.granted.len

@@ -12,6 +12,7 @@ mod membership;
 pub mod name;
 mod page;
 mod presence;
+pub mod push;
 pub mod rejection;
 pub mod reply;
 mod routing;
@@ -21,7 +22,7 @@ mod session;
 use std::mem;
 
 use crate::config::{Broadcast, Limits, Reach};
-use crate::engine::{Closed, Context, Delivery, Handler, Request, Verdict};
+use crate::engine::{Closed, Context, Delivery, Door, Handler, Request, Verdict};
 use crate::hub::ConnId;
 use crate::hub::rooms::Rooms;
 use crate::protocol::Message;
@@ -34,6 +35,7 @@ use self::gap::Gaps;
 use self::identity::Identities;
 pub use self::membership::GrantError;
 use self::presence::PRESENCE_TIMER;
+use self::push::{Call, Push};
 use self::reply::{Pieces, Refusal, Target};
 use self::session::{Excess, Sessions};
 
@@ -82,6 +84,7 @@ pub struct Relay {
     identities: Identities,
     rooms: Rooms,
     gaps: Gaps,
+    push: Push,
     sessions: Sessions,
     gate: Gate,
     /// Whether a connection's name is more than a claim.
@@ -113,6 +116,7 @@ impl Relay {
             identities: Identities::new(&limits),
             rooms: Rooms::new(),
             gaps: Gaps::new(),
+            push: Push::new(&limits),
             names_are_proven: access.authentication.proves_names(),
             sessions: Sessions::new(policy),
             gate: Gate::new(access, &limits),
@@ -140,7 +144,7 @@ impl Relay {
     }
 
     /// Counts a message; `None` if it is too much, which the sender has been told.
-    #[inline]
+    #[inline(never)]
     fn charge(&mut self, cx: &mut Context<'_>, from: ConnId, message: Message<'_>) -> Option<()> {
         match self.sessions.charge(from, cx.now(), message.as_bytes().len()) {
             Ok(()) => Some(()),
@@ -183,6 +187,9 @@ impl Handler for Relay {
         id: ConnId,
         request: &Request<'_, '_>,
     ) -> Verdict {
+        if request.door == Door::Admin {
+            return self.push(cx, id, &Call::new(request));
+        }
         if let Err(response) = admission::check_host(self.reach, request.peer, request.head) {
             return Verdict::Respond(response);
         }
@@ -204,7 +211,7 @@ impl Handler for Relay {
         if self.gate.is_stranger(id) {
             return self.hear_stranger(cx, id, message);
         }
-        if self.charge(cx, id, message).is_none() {
+        if self.sessions.counts() && self.charge(cx, id, message).is_none() {
             return;
         }
         let Message::Text(text) = message else { return self.broadcast(cx, id, message, None) };
@@ -259,6 +266,7 @@ impl Handler for Relay {
     }
 
     fn before_flush(&mut self, cx: &mut Context<'_>) {
+        self.work_off_batches(cx);
         self.identities.membership().presence_mut().set_timer(cx);
     }
 

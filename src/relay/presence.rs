@@ -20,6 +20,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::gap::Gaps;
@@ -227,9 +228,8 @@ fn write_names<'n>(names: impl Iterator<Item = &'n str>, out: &mut String) {
 }
 
 fn write_count(key: &str, count: usize, out: &mut String) {
-    for piece in [",\"", key, "\":", &count.to_string()] {
-        out.push_str(piece);
-    }
+    let written = write!(out, r#","{key}":{count}"#);
+    written.expect("invariant: a String takes what is written to it");
 }
 
 /// The key of the timer, which is no connection's.

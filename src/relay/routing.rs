@@ -35,7 +35,7 @@ impl Relay {
             return;
         }
         let routes = self.identities.routes();
-        let name = escape(other.unwrap_or(routes.name(speaker)), &mut self.scratch);
+        let name = escape(other.unwrap_or_else(|| routes.name(speaker)), &mut self.scratch);
         let parts = [r#"{"sender":""#, name, r#"","content":"#, content, "}"].map(str::as_bytes);
         let delivery = match routes.find(receiver).map(|user| routes.connections(user)) {
             None => Delivery::Gone,
@@ -73,7 +73,7 @@ impl Relay {
             return self.refuse(cx, from, Refusal::NotAMember, target);
         };
         let mut escaped_group = String::new();
-        let name = escape(other.unwrap_or(routes.name(speaker)), &mut self.scratch);
+        let name = escape(other.unwrap_or_else(|| routes.name(speaker)), &mut self.scratch);
         let group = escape(group, &mut escaped_group);
         let parts =
             [r#"{"sender":""#, name, r#"","group":""#, group, r#"","content":"#, content, "}"]
@@ -123,7 +123,7 @@ impl Relay {
     }
 
     /// Whether a connection may do something; if not, it has been told what was missing.
-    #[inline]
+    #[inline(always)]
     pub(super) fn may(&mut self, cx: &mut Context<'_>, from: ConnId, action: Action<'_>) -> bool {
         let may = self.sessions.permits(from, action);
         if !may {

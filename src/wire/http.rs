@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as an opening handshake needs.
+//! As much of HTTP/1.1 as an opening handshake and a small API need.
 //!
 //! A WebSocket connection begins as an HTTP request (RFC 6455 §1.3). Its *head* is a request line
 //! and header lines, each ended by CR LF, and then an empty line:
@@ -24,16 +24,20 @@
 //! [`RequestHead::parse`] runs once over exactly that head. Header values are bytes, not text:
 //! nothing promises that they are UTF-8.
 //!
+//! A body follows a head where one is allowed; [`BodyLength`] and [`BodyDecoder`] find its end.
+//!
 //! What this module does *not* know: what makes a request a WebSocket handshake (that is
-//! [`super::handshake`]), request bodies, and keeping an HTTP connection open for a second request.
+//! [`super::handshake`]), and what comes after what on a connection.
 
 mod authority;
+mod body;
 mod head;
 mod response;
 mod scanner;
 
 pub use authority::{Authority, is_loopback_host, origin_is_loopback};
+pub use body::{BodyDecoder, BodyError, BodyLength, CONTINUE, expects_continue};
 pub use head::{HEADERS_MAX, HeaderSlots, HttpVersion, Plus, RequestHead, percent_decode};
 pub(crate) use head::{check_lines, headers_named};
-pub use response::{Body, InvalidHeader, Response, write_header};
+pub use response::{Body, InvalidHeader, Persistence, Response, write_header};
 pub use scanner::HeadScanner;

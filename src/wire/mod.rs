@@ -50,7 +50,10 @@ pub use deflate::{ContextTakeover, DeflateAgreement, DeflateOffer, WindowBits};
 pub use error::ProtocolError;
 pub use handshake::{Accepted, ClientHandshake, HandshakeError, Upgrade, is_upgrade};
 pub use header::{EncodedHeader, FrameHeader, Opcode, Rsv};
-pub use http::{Body, HeadScanner, HeaderSlots, RequestHead, Response};
+pub use http::{
+    Body, BodyDecoder, BodyError, BodyLength, HeadScanner, HeaderSlots, Persistence, RequestHead,
+    Response,
+};
 pub use mask::MaskingKey;
 pub use quoted::Quoted;
 pub use utf8::{InvalidUtf8, Utf8Validator};

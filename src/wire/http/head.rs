@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::fmt::{self, Debug, Formatter};
 
 use super::{Authority, HeadScanner};
+use crate::wire::extension::list_contains;
 use crate::wire::handshake::HandshakeError;
 use crate::wire::quoted::Quoted;
 
@@ -124,6 +125,15 @@ impl<'h, 'b> RequestHead<'h, 'b> {
     /// The version of HTTP.
     pub fn version(&self) -> HttpVersion {
         self.version
+    }
+
+    /// Whether the client would send another request on the same connection (RFC 9112 §9.3).
+    pub fn is_persistent(&self) -> bool {
+        let has = |option| list_contains(self.headers_named("Connection"), option);
+        match self.version {
+            HttpVersion::Http10 => has("keep-alive") && !has("close"),
+            HttpVersion::Http11 => !has("close"),
+        }
     }
 
     /// The value of a query parameter: `alice` for `user` in `?user=alice&x=1`.
@@ -425,6 +435,25 @@ mod tests {
             assert_eq!(head.header("z"), Some("\u{e9}".as_bytes()));
             assert_eq!(head.header("absent"), None);
         });
+    }
+
+    #[test]
+    fn rfc9112_9_3_a_connection_persists_unless_somebody_says_otherwise() {
+        let table = [
+            ("1.1", "", true),
+            ("1.1", "Connection: keep-alive\r\n", true),
+            ("1.1", "Connection: Close\r\n", false),
+            ("1.1", "Connection: te\r\nConnection: x, close\r\n", false),
+            ("1.0", "", false),
+            ("1.0", "Connection: Keep-Alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+        ];
+        for (version, lines, persists) in table {
+            let lines = format!("Host: a\r\n{lines}");
+            check(&format!("GET / HTTP/{version}"), &lines, |head| {
+                assert_eq!(head.unwrap().is_persistent(), persists, "{version} {lines:?}");
+            });
+        }
     }
 
     #[test]

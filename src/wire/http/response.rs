@@ -11,9 +11,9 @@
 //! use GET.\n
 //! ```
 //!
-//! Every response closes its connection, so its length is never in doubt, and whatever the client
-//! sent after its request is not read as another one. There is no `Date`: this ring has no clock,
-//! and RFC 9110 §6.6.1 does not ask it of a server without one.
+//! A response closes its connection unless it is told otherwise ([`Persistence`]): then whatever
+//! the client sent after its request is not read as another one. There is no `Date`: this ring has
+//! no clock, and RFC 9110 §6.6.1 does not ask it of a server without one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -32,7 +32,8 @@ pub struct Response {
 impl Response {
     /// A response with a body of a content type, such as `application/json`.
     ///
-    /// `status` is an HTTP status code that allows a body, so none of 1xx, 204, 304.
+    /// `status` is an HTTP status code that allows a body, so none of 1xx, 204, 304: with these the
+    /// body is left out.
     pub fn new(
         status: u16,
         content_type: &'static str,
@@ -40,6 +41,11 @@ impl Response {
     ) -> Response {
         let headers = vec![("Content-Type", Cow::Borrowed(content_type.as_bytes()))];
         Response { status, headers, body: body.into() }
+    }
+
+    /// A response without a body, such as 204.
+    pub fn empty(status: u16) -> Response {
+        Response { status, headers: Vec::new(), body: Cow::Borrowed(&[]) }
     }
 
     /// A response of plain text in UTF-8.
@@ -79,34 +85,49 @@ impl Response {
         &self.body
     }
 
-    /// Appends the response to `out`.
+    /// Appends the response to `out`; the connection is closed after it.
     ///
     /// A header line with a name that is no token, or with CR, LF, NUL or another control
     /// character in its value, is left out whole: a peer's text in a value can then neither add a
     /// line to the head nor begin a body, and there is always an answer.
     pub fn write(&self, out: &mut Vec<u8>, body: Body) {
+        self.write_to(out, body, Persistence::Close);
+    }
+
+    /// The same, and says whether another request may follow on the connection.
+    pub fn write_to(&self, out: &mut Vec<u8>, body: Body, persistence: Persistence) {
         out.extend_from_slice(format!("HTTP/1.1 {:03} ", self.status).as_bytes());
         out.extend_from_slice(reason_phrase(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
         // RFC 9110 §7.8: who sends Upgrade names it in Connection too.
         let upgrade = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Upgrade"));
-        let connection: &[u8] = if upgrade { b"close, Upgrade" } else { b"close" };
+        let connection: &[u8] = match (persistence, upgrade) {
+            (Persistence::Close, true) => b"close, Upgrade",
+            (Persistence::Close, false) => b"close",
+            (Persistence::KeepAlive, true) => b"keep-alive, Upgrade",
+            // HTTP/1.0 has to be told.
+            (Persistence::KeepAlive, false) => b"keep-alive",
+        };
         let len = self.body.len().to_string();
-        let always: [(&str, &[u8]); 3] = [
-            ("Connection", connection),
-            ("X-Content-Type-Options", b"nosniff"),
-            ("Content-Length", len.as_bytes()),
-        ];
+        let always: [(&str, &[u8]); 2] =
+            [("Connection", connection), ("X-Content-Type-Options", b"nosniff")];
+        let len = self.has_length().then_some(("Content-Length", len.as_bytes()));
         let own = self.headers.iter().map(|(name, value)| (*name, value.as_ref()));
-        for (name, value) in always.into_iter().chain(own) {
+        for (name, value) in always.into_iter().chain(len).chain(own) {
             // Refused means left out, as promised above.
             let _ = write_header(out, name, value);
         }
         out.extend_from_slice(b"\r\n");
         match body {
-            Body::Included => out.extend_from_slice(&self.body),
-            Body::HeadOnly => {}
+            Body::Included if self.has_length() => out.extend_from_slice(&self.body),
+            Body::Included | Body::HeadOnly => {}
         }
+    }
+
+    /// RFC 9110 §8.6: a server MUST NOT send Content-Length with 1xx and 204, nor a body with these
+    /// and 304.
+    fn has_length(&self) -> bool {
+        !matches!(self.status, 100..200 | 204 | 304)
     }
 }
 
@@ -130,6 +151,15 @@ pub enum Body {
     Included,
     /// The answer to HEAD: `Content-Length` tells of a body that does not follow (RFC 9110 §9.3.2).
     HeadOnly,
+}
+
+/// Whether another request may follow on the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Persistence {
+    /// No: the server closes it after the response.
+    Close,
+    /// Yes.
+    KeepAlive,
 }
 
 /// The one place where a header line is written: `name: value` CR LF.
@@ -167,8 +197,13 @@ impl std::error::Error for InvalidHeader {}
 /// RFC 9112 §4 permits.
 fn reason_phrase(status: u16) -> &'static str {
     match status {
+        100 => "Continue",
         101 => "Switching Protocols",
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -176,13 +211,24 @@ fn reason_phrase(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        417 => "Expectation Failed",
+        422 => "Unprocessable Content",
         426 => "Upgrade Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         501 => "Not Implemented",
+        502 => "Bad Gateway",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        507 => "Insufficient Storage",
         _ => "",
     }
 }
@@ -246,6 +292,28 @@ mod tests {
         {
             assert!(text.contains(&format!("\r\n{line}\r\n")), "{text}");
         }
+    }
+
+    #[test]
+    fn rfc9110_8_6_a_204_has_neither_length_nor_body() {
+        let head = "HTTP/1.1 204 No Content\r\n\
+            Connection: close\r\n\
+            X-Content-Type-Options: nosniff\r\n\
+            \r\n";
+        assert_eq!(written(&Response::empty(204), Body::Included), head);
+        let text = written(&Response::text(204, "lost"), Body::Included);
+        assert!(!text.contains("Content-Length") && !text.contains("lost"), "{text}");
+        let text = written(&Response::empty(202), Body::Included);
+        assert!(text.ends_with("Content-Length: 0\r\n\r\n"), "{text}");
+    }
+
+    #[test]
+    fn what_keeps_a_connection_says_so() {
+        let mut out = Vec::new();
+        Response::text(200, "a").write_to(&mut out, Body::Included, Persistence::KeepAlive);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("\r\nConnection: keep-alive\r\n"), "{text}");
+        assert!(text.ends_with("\r\n\r\na"), "{text}");
     }
 
     #[test]

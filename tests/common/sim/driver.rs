@@ -67,11 +67,23 @@ impl<H: Handler> Driver<H> {
 
     /// A client connects; its link's place.
     pub fn connect(&mut self, buffer_max: usize, short_writes: usize, random: Random) -> usize {
+        self.connect_to(Door::Public, buffer_max, short_writes, random)
+    }
+
+    /// The same, to a listener of this kind.
+    pub fn connect_to(
+        &mut self,
+        door: Door,
+        buffer_max: usize,
+        short_writes: usize,
+        random: Random,
+    ) -> usize {
         let link = self.links.len();
         let ip = [10, 0, (link >> 8) as u8, link as u8];
         let peer = Remote::Tcp(SocketAddr::from((ip, 40_000)));
         let mut new = Link::new(peer, buffer_max, short_writes, random);
-        if self.listening {
+        new.door = door;
+        if self.listening || door == Door::Admin {
             self.backlog.push_back(link);
         } else {
             new.refuse();
@@ -115,9 +127,13 @@ impl<H: Handler> Driver<H> {
 
     pub fn stop(&mut self) {
         self.listening = false;
-        for link in self.backlog.drain(..) {
-            self.links[link].refuse();
-        }
+        self.backlog.retain(|link| {
+            let link = &mut self.links[*link];
+            if link.door == Door::Public {
+                link.refuse();
+            }
+            link.door == Door::Admin
+        });
         self.engine.shut_down();
     }
 
@@ -129,7 +145,7 @@ impl<H: Handler> Driver<H> {
         for _ in 0..self.limits.accept_budget_max {
             let Some(link) = self.backlog.pop_front() else { return };
             self.progress += 1;
-            let Some(id) = self.engine.accept(self.links[link].peer, Door::Public) else {
+            let Some(id) = self.engine.accept(self.links[link].peer, self.links[link].door) else {
                 self.links[link].release();
                 continue;
             };

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use switchboard::ConnId;
-use switchboard::engine::Remote;
+use switchboard::engine::{Door, Remote};
 use switchboard::outbox::Outbox;
 
 use super::random::Random;
@@ -22,6 +22,8 @@ pub enum Io {
 #[derive(Debug)]
 pub struct Link {
     pub peer: Remote,
+    /// The listener that it came to.
+    pub door: Door,
     /// The server's name for it, once accepted.
     pub id: Option<ConnId>,
     /// Arrived at the server and not read by it.
@@ -49,6 +51,7 @@ impl Link {
     pub fn new(peer: Remote, buffer_max: usize, short_writes: usize, random: Random) -> Link {
         Link {
             peer,
+            door: Door::Public,
             id: None,
             inbound: VecDeque::new(),
             inbound_max: buffer_max,

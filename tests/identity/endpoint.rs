@@ -126,6 +126,17 @@ fn without_a_cache_every_handshake_is_asked_about() {
 }
 
 #[test]
+fn no_more_answers_are_kept_than_allowed() {
+    let application = Application::start(sessions);
+    let world = world(&application, &["--auth-cache-ttl", "1h", "--max-auth-cache", "1"]);
+    let ask = |name: &str| assert!(world.open("/", &[ORIGIN, &cookie(name)]).is_ok());
+    for (name, asked) in [("alice", 1), ("alice", 1), ("bob", 2), ("bob", 2), ("alice", 3)] {
+        ask(name);
+        assert_eq!(application.heads().len(), asked);
+    }
+}
+
+#[test]
 fn who_expires_is_closed() {
     let end = now() + 2;
     let answer = move |_: &str| {

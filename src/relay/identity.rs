@@ -73,6 +73,11 @@ impl Identities {
         self.membership.granted()
     }
 
+    /// How many connections hear a group, of all groups together.
+    pub fn hearing(&self) -> usize {
+        self.membership.hearing()
+    }
+
     /// Memberships, and what is to be told about them.
     pub(super) fn membership(&mut self) -> &mut Membership {
         &mut self.membership

@@ -66,6 +66,11 @@ impl Membership {
         self.granted.len
     }
 
+    /// How many connections hear a group, of all groups together.
+    pub(super) fn hearing(&self) -> usize {
+        self.presence.hearing()
+    }
+
     // ---- by the will of somebody ---------------------------------------------------------------
 
     /// A user joins a group, as one of at most `groups_max`, over a connection that may want to

@@ -74,6 +74,8 @@ pub struct Counts {
     pub rooms: usize,
     /// Memberships that a backend granted, of users online or not.
     pub granted: usize,
+    /// How many connections hear who comes to a group and goes, of all groups together.
+    pub hearing: usize,
 }
 
 /// The application: one user's message reaches exactly one other user.
@@ -140,6 +142,7 @@ impl Relay {
             groups: self.identities.groups().len(),
             rooms: self.rooms.len(),
             granted: self.identities.granted(),
+            hearing: self.identities.hearing(),
         }
     }
 

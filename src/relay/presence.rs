@@ -66,6 +66,11 @@ impl Presence {
         }
     }
 
+    /// How many connections hear a group, of all groups together.
+    pub(super) fn hearing(&self) -> usize {
+        self.hearers.len()
+    }
+
     /// The connection hears the group from now on.
     pub(super) fn hear(&mut self, id: ConnId, group: GroupKey) {
         self.hearers.link(id, group);

@@ -51,10 +51,11 @@ fn ten_thousand_who_all_hear_one_another_vanish_in_one_tick_and_leave_nothing() 
     let last = crowd[CROWD - 1].heard();
     let told = r#"{"type":"presence","group":"g","joined":[],"left":[],"members":10000}"#;
     assert_eq!(last, [ok("g"), text(told)]);
+    assert_eq!(world.counts().hearing, CROWD);
     world.lose(crowd);
     world.pass(100);
     let counts = world.counts();
-    assert_eq!((counts.users, counts.groups, counts.rooms), (1, 0, 1));
+    assert_eq!((counts.users, counts.groups, counts.rooms, counts.hearing), (1, 0, 1, 0));
     hearing(&alice, "g");
     world.pass(100);
     assert_eq!(alice.heard(), [came_and_went("g", r#"["alice"]"#, "[]")]);

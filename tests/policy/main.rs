@@ -5,6 +5,7 @@
 //! "Permissions" of `src/relay/PROTOCOL.md`.
 
 #![cfg(feature = "relay")]
+#![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
 #[cfg(feature = "cli")]
 #[path = "../common/mod.rs"]

@@ -131,6 +131,7 @@ fn who_is_not_a_member_any_more_hears_nothing_more() {
     world.pass(100);
     assert_eq!((phone.heard(), laptop.heard()), (vec![], vec![]));
     assert_eq!(bob.heard(), [came_and_went("g", "[]", r#"["alice"]"#)]);
+    assert_eq!(world.counts().hearing, 1, "bob");
     // To be a member again is not to have asked again.
     joined(&laptop, "g");
     world.pass(100);

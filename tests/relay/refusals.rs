@@ -7,7 +7,7 @@ use switchboard::relay::access::{Access, Policy};
 
 fn with_policy(allow: &str, limits: &str) -> RelayConfig {
     let policy = format!(r#"{{"roles":{{"*":{{"allow":{allow},"limits":{{{limits}}}}}}}}}"#);
-    let policy = Policy::parse(&policy).unwrap();
+    let policy = Policy::parse(&policy).expect("a policy");
     RelayConfig { access: Access { policy, ..Access::open() }, ..config() }
 }
 

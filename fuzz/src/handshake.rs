@@ -17,7 +17,7 @@
 //! * No answer has a line or a body of the peer's making.
 //! * What a client may ask for, a server understands as it was meant.
 
-mod plain;
+pub(crate) mod plain;
 
 use switchboard::wire::handshake::{AnswerError, ServerAnswer};
 use switchboard::wire::http::{Plus, percent_decode};

@@ -22,6 +22,7 @@ pub mod extension_header;
 pub mod frame_header;
 pub mod frame_stream;
 pub mod handshake;
+pub mod http_request;
 pub mod inflate;
 pub mod seeds;
 
@@ -53,6 +54,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frame_header", check: frame_header::check },
     Target { name: "frame_stream", check: frame_stream::check },
     Target { name: "handshake", check: handshake::check },
+    Target { name: "http_request", check: http_request::check },
     Target { name: "close_payload", check: close_payload::check },
     Target { name: "extension_header", check: extension_header::check },
     Target { name: "inflate", check: inflate::check },

@@ -71,6 +71,7 @@ targets! {
     frame_header
     frame_stream
     handshake
+    http_request
     close_payload
     extension_header
     inflate

@@ -155,7 +155,7 @@ fn hold(rule: bool, broken: &'static str) -> Result<(), &'static str> {
 }
 
 /// RFC 9110 §5.6.2.
-fn is_token(bytes: &[u8]) -> bool {
+pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty()
         && bytes.iter().all(|b| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(b))
 }

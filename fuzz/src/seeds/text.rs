@@ -1,18 +1,46 @@
-//! Handshakes, lists in header lines, and envelopes.
+//! Handshakes, requests with bodies, lists in header lines, and envelopes.
 
 use super::{Seed, table};
 
-/// The seeds of `handshake`, `extension_header` and `envelope`.
+/// The seeds of `handshake`, `http_request`, `extension_header` and `envelope`.
 pub fn seeds() -> Vec<Seed> {
     [
         table("handshake", &requests()),
         table("handshake", &answers()),
         table("handshake", CLIENTS),
+        table("http_request", &bodies()),
         table("extension_header", LISTS),
         table("envelope", ENVELOPES),
         table("envelope", &[("nested-129-deep", "[".repeat(129) + &"]".repeat(129))]),
     ]
     .concat()
+}
+
+/// One body in both forms, and one doubt about its end in each of the others.
+fn bodies() -> Vec<(&'static str, String)> {
+    let post = |lines: &str, body: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n{body}");
+    let length = "Content-Length: 5\r\n";
+    let coding = "Transfer-Encoding: chunked\r\n";
+    let chunked = |body: &str| post(coding, body);
+    vec![
+        ("length-of-5", post(length, "HelloGET")),
+        ("length-of-none", post("", "GET")),
+        ("length-twice", post(&length.repeat(2), "Hello")),
+        ("length-and-coding", post(&format!("{length}{coding}"), "0\r\n\r\n")),
+        ("length-with-sign", post("Content-Length: +5\r\n", "Hello")),
+        ("length-beyond-64-bits", post("Content-Length: 18446744073709551621\r\n", "Hello")),
+        ("coding-unknown", post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n")),
+        ("coding-in-http-1-0", chunked("0\r\n\r\n").replace("HTTP/1.1", "HTTP/1.0")),
+        ("chunks-with-all", chunked("3;n=\"v\"\r\nHel\r\n2\r\nlo\r\n0\r\nA: b\r\n\r\nGET")),
+        ("chunk-of-none", chunked("0\r\n\r\n")),
+        ("chunk-without-end", chunked("5\r\nHel")),
+        ("chunk-with-bare-line-feed", chunked("5;\nHello\r\n0\r\n\r\n")),
+        ("chunk-size-of-17-digits", chunked("00000000000000005\r\nHello\r\n0\r\n\r\n")),
+        ("chunk-size-wrong", chunked("4\r\nHello\r\n0\r\n\r\n")),
+        ("chunk-too-large", chunked("3e9\r\n")),
+        ("trailer-without-colon", chunked("0\r\nGET / HTTP/1.1\r\n\r\n")),
+        ("extension-too-long", chunked(&format!("1{}\r\nx\r\n0\r\n\r\n", ";".repeat(16_385)))),
+    ]
 }
 
 /// RFC 6455 §1.3, with one line more, less or different.

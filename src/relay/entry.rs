@@ -141,7 +141,7 @@ impl Gate {
     }
 }
 
-// ---- the opening handshake -------------------------------------------------------------------------
+// ---- the opening handshake ---------------------------------------------------------------------
 
 impl Relay {
     /// Decides about an opening handshake.
@@ -173,7 +173,7 @@ impl Relay {
         ip: Option<IpAddr>,
     ) -> Result<Verdict, Response> {
         let Handshake { path, claim, protocol } = handshake;
-        // The number of a guest is not to be taken: its owner did not choose it, and could not know.
+        // The number of a guest is not to be taken: its owner did not choose it.
         if claim.as_deref().is_some_and(|name| self.identities.check_free(name).is_err()) {
             return Err(Response::text(
                 409,
@@ -558,15 +558,12 @@ impl Relay {
             return;
         }
         if let Some(user) = self.identities.routes().user_of(id) {
-            let groups = |old: &Identity, new: &Identity| {
-                let is_lost = |group: &&Box<str>| !new.groups.contains(group);
-                old.groups.iter().filter(is_lost).cloned().collect::<Vec<_>>()
-            };
-            for group in groups(&before.identity, &identity) {
-                self.identities.leave(user, &group);
+            let (old, new) = (&before.identity.groups, &identity.groups);
+            for group in old.iter().filter(|group| !new.contains(group)) {
+                self.identities.leave(user, group);
             }
-            for group in groups(&identity, &before.identity) {
-                self.identities.enroll(user, &group);
+            for group in new.iter().filter(|group| !old.contains(group)) {
+                self.identities.enroll(user, group);
             }
         }
         let permissions = self.sessions.permissions(&identity.roles);

@@ -14,7 +14,10 @@ use crate::wire::{CloseCode, Response};
 
 /// One table, from which everything about a rejection comes.
 macro_rules! rejections {
-    ($( $(#[doc = $doc:literal])+ $variant:ident = $code:literal $reason:literal $text:literal; )+) => {
+    ($(
+        $(#[doc = $doc:literal])+
+        $variant:ident = $code:literal $reason:literal $text:literal;
+    )+) => {
         /// Why somebody is not let in, or has to leave.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Rejection { $( $(#[doc = $doc])+ $variant, )+ }

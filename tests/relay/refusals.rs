@@ -20,6 +20,9 @@ fn plain_every_refusal_in_the_text_is_the_one_that_is_sent() {
     let rows: Vec<Vec<&str>> = section
         .unwrap()
         .lines()
+        .skip_while(|line| *line != "# What the server says")
+        .skip(1)
+        .take_while(|line| !line.starts_with("# "))
         .filter(|line| line.starts_with("| 4") || line.starts_with("| 5"))
         .map(|line| line.split('|').map(|cell| cell.trim().trim_matches('`')).collect())
         .collect();
@@ -27,7 +30,9 @@ fn plain_every_refusal_in_the_text_is_the_one_that_is_sent() {
     for (row, refusal) in rows.iter().zip(Refusal::ALL) {
         let [_, code, reason, said, answer, _] = row[..] else { panic!("{row:?}") };
         assert_eq!((code, reason), (&*refusal.code().to_string(), refusal.reason()));
-        if refusal.code() == 503 || *refusal == Refusal::NestingTooDeep {
+        // `tests/identity` has somebody who is asked who he is.
+        let elsewhere = [Refusal::NestingTooDeep, Refusal::AlreadyAuthenticated];
+        if refusal.code() == 503 || elsewhere.contains(refusal) {
             continue;
         }
         // A message that is too long does not stand in a table.

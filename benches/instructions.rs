@@ -10,6 +10,8 @@
 //!
 //! runs one path, and without arguments lists them.
 
+mod deflated;
+
 use std::hint::black_box;
 use std::io::IoSlice;
 use std::net::SocketAddr;
@@ -26,6 +28,8 @@ use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::utf8::validate;
 use switchboard::wire::{CloseCode, FrameHeader, MaskingKey};
 use switchboard::{ConnId, Limits};
+
+use deflated::{Compressed, Receiver, Room, Sender, Way};
 
 /// A name, what one of its counts is, and how to run it.
 struct Path(&'static str, &'static str, fn(usize));
@@ -64,6 +68,75 @@ const PATHS: &[Path] = &[
     Path("group_100", "a message to a group of 101", |count| many(count, 100, 2)),
     Path("groups_10k", "the same, and 10,000 other groups", |count| many(count, 100, 10_000)),
     Path("churn", "one of all who come, join a group and go at once", churn),
+    Path("send_125_off", "a message of 125 bytes, sent as it is", |count| {
+        send(count, 125, Way::Off)
+    }),
+    Path("send_125_on", "a message of 125 bytes, sent compressed", |count| {
+        send(count, 125, Way::On)
+    }),
+    Path("send_125_own", "a message of 125 bytes, sent compressed with takeover", |count| {
+        send(count, 125, Way::Takeover)
+    }),
+    Path("send_1k_off", "a message of 1 KiB, sent as it is", |count| {
+        send(count, 1 << 10, Way::Off)
+    }),
+    Path("send_1k_on", "a message of 1 KiB, sent compressed", |count| {
+        send(count, 1 << 10, Way::On)
+    }),
+    Path("send_1k_own", "a message of 1 KiB, sent compressed with takeover", |count| {
+        send(count, 1 << 10, Way::Takeover)
+    }),
+    Path("send_16k_off", "1 KiB of a message of 16 KiB, sent as it is", |count| {
+        send(count, 16 << 10, Way::Off)
+    }),
+    Path("send_16k_on", "1 KiB of a message of 16 KiB, sent compressed", |count| {
+        send(count, 16 << 10, Way::On)
+    }),
+    Path("send_16k_own", "1 KiB of a message of 16 KiB, sent compressed with takeover", |count| {
+        send(count, 16 << 10, Way::Takeover)
+    }),
+    Path("recv_125_off", "a message of 125 bytes, received as it is", |count| {
+        recv(count, 125, Way::Off)
+    }),
+    Path("recv_125_on", "a message of 125 bytes, received compressed", |count| {
+        recv(count, 125, Way::On)
+    }),
+    Path("recv_125_own", "a message of 125 bytes, received compressed with takeover", |count| {
+        recv(count, 125, Way::Takeover)
+    }),
+    Path("recv_1k_off", "a message of 1 KiB, received as it is", |count| {
+        recv(count, 1 << 10, Way::Off)
+    }),
+    Path("recv_1k_on", "a message of 1 KiB, received compressed", |count| {
+        recv(count, 1 << 10, Way::On)
+    }),
+    Path("recv_1k_own", "a message of 1 KiB, received compressed with takeover", |count| {
+        recv(count, 1 << 10, Way::Takeover)
+    }),
+    Path("recv_16k_off", "1 KiB of a message of 16 KiB, received as it is", |count| {
+        recv(count, 16 << 10, Way::Off)
+    }),
+    Path("recv_16k_on", "1 KiB of a message of 16 KiB, received compressed", |count| {
+        recv(count, 16 << 10, Way::On)
+    }),
+    Path(
+        "recv_16k_own",
+        "1 KiB of a message of 16 KiB, received compressed with takeover",
+        |count| recv(count, 16 << 10, Way::Takeover),
+    ),
+    Path("fan_1k_off", "a delivery of 1 KiB, in a room of 1,000 others, not compressed", |count| {
+        fan(count, Compressed::Never)
+    }),
+    Path(
+        "fan_1k_once",
+        "a delivery of 1 KiB, in a room of 1,000 others, compressed once for all",
+        |count| fan(count, Compressed::Once),
+    ),
+    Path(
+        "fan_1k_each",
+        "a delivery of 1 KiB, in a room of 1,000 others, compressed for each",
+        |count| fan(count, Compressed::Each),
+    ),
 ];
 
 fn main() {
@@ -217,6 +290,31 @@ fn churn(count: usize) {
     assert_eq!(server.engine.handler().counts().users, 0);
 }
 
+/// `count` messages, or as many KiB.
+fn send(count: usize, len: usize, way: Way) {
+    let mut sender = Sender::server(len, way);
+    for _ in 0..count / (len >> 10).max(1) {
+        sender.send();
+    }
+}
+
+/// The same.
+fn recv(count: usize, len: usize, way: Way) {
+    let shares = (len >> 10).max(1);
+    let mut receiver = Receiver::new(len, way, COUNT_MAX / shares);
+    for _ in 0..count / shares {
+        receiver.receive();
+    }
+}
+
+/// `count` deliveries.
+fn fan(count: usize, compressed: Compressed) {
+    let mut room = Room::new(1 << 10, compressed);
+    for _ in 0..count.div_ceil(deflated::OTHERS) {
+        room.say();
+    }
+}
+
 fn direct() -> String {
     let content = "The quick brown fox jumps over the lazy dog. The quick brown fox";
     format!(r#"{{"sender":"bob","receiver":"alice","content":"{content}"}}"#)
@@ -305,3 +403,7 @@ fn offered(outbox: &Outbox) -> usize {
 /// Enough for each path to come round once: deliveries are counted, not messages.
 const ONCE: usize = OTHERS;
 const OTHERS: usize = 100;
+
+/// The largest count that `instructions.sh` asks for: made beforehand for every count, so that
+/// what making costs cancels out.
+const COUNT_MAX: usize = 6_000;

@@ -26,41 +26,15 @@
 //! reached; it knows names, numbers and reasons.
 
 mod deflate;
+mod error;
+mod group;
 mod unit;
 
-use std::fmt;
-
 pub use deflate::Deflate;
+pub use error::{LimitError, Order};
+pub use group::Group;
 pub use unit::Unit;
 use unit::{DAY, GIB, KIB, MIB, SECOND};
-
-/// Under which heading of the help text a limit stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
-    /// Connections and their opening handshakes.
-    Listening,
-    /// What only the relay has: users, groups, JSON.
-    Relay,
-    /// What one WebSocket message may be.
-    Messages,
-    /// Everything with a clock.
-    Deadlines,
-    /// Buffers, queues and budgets.
-    Memory,
-}
-
-impl Group {
-    /// The heading itself.
-    pub const fn heading(self) -> &'static str {
-        match self {
-            Group::Listening => "Listening",
-            Group::Relay => "Relay",
-            Group::Messages => "Messages",
-            Group::Deadlines => "Deadlines",
-            Group::Memory => "Memory",
-        }
-    }
-}
 
 /// One entry of the table: everything there is to say about a limit but its present value.
 #[derive(Debug)]
@@ -159,91 +133,6 @@ impl PartialEq for Limit {
 }
 
 impl Eq for Limit {}
-
-/// Why a value, or a set of values, is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitError {
-    /// Two limits contradict each other: `lower` has to stay below `upper`, or not above it.
-    Order {
-        /// The limit that is too large for the other.
-        lower: &'static Limit,
-        /// Its value.
-        lower_value: u64,
-        /// Whether the two may be equal.
-        rule: Order,
-        /// The limit that is too small for the other.
-        upper: &'static Limit,
-        /// Its value.
-        upper_value: u64,
-    },
-    /// A number, but not an allowed one.
-    OutOfRange {
-        /// The limit.
-        limit: &'static Limit,
-    },
-    /// Not a number of the limit's unit.
-    Unreadable {
-        /// The limit.
-        limit: &'static Limit,
-    },
-}
-
-/// How two limits have to stand to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// The first may equal the second, but not pass it.
-    AtMost,
-    /// The first has to be less than the second.
-    Below,
-}
-
-impl Order {
-    /// The rule in words, to stand between the two names.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Order::AtMost => "must not be above",
-            Order::Below => "must be below",
-        }
-    }
-
-    const fn holds(self, lower: u64, upper: u64) -> bool {
-        match self {
-            Order::AtMost => lower <= upper,
-            Order::Below => lower < upper,
-        }
-    }
-}
-
-impl LimitError {
-    /// What to write instead, without the name of the limit: whoever read the value knows
-    /// whether it came from a flag or from the environment, and says so before it.
-    pub fn advice(&self) -> String {
-        match *self {
-            LimitError::Order { rule, upper, upper_value, .. } => {
-                format!("{} {} ({})", rule.text(), upper.field, upper.show(upper_value))
-            }
-            LimitError::OutOfRange { limit } => format!("out of range: {}", limit.range()),
-            LimitError::Unreadable { limit } => {
-                format!("not {}; allowed: {}", limit.unit.wanted(), limit.range())
-            }
-        }
-    }
-}
-
-impl fmt::Display for LimitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            LimitError::Order { lower, lower_value, .. } => {
-                write!(f, "{} ({}) {}", lower.field, lower.show(lower_value), self.advice())
-            }
-            LimitError::OutOfRange { limit } | LimitError::Unreadable { limit } => {
-                write!(f, "{}: {}", limit.field, self.advice())
-            }
-        }
-    }
-}
-
-impl std::error::Error for LimitError {}
 
 /// What the relay does with text that is meant for nobody in particular (`--broadcast`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -399,6 +288,37 @@ limits! {
     relay 256, echo 256, from 1, to 65_536, zero None,
     section None, "connections accepted before the others have their turn";
 
+    auth_timeout_ms: Milliseconds in Access, "auth-timeout", "SWITCHBOARD_AUTH_TIMEOUT",
+    relay 10 * SECOND, echo 10 * SECOND, from 10, to DAY, zero None,
+    section None, "until the first message says whose a connection is; closed with 4408";
+
+    auth_message_max_bytes: Bytes in Access, "max-auth-message", "SWITCHBOARD_MAX_AUTH_MESSAGE",
+    relay 4 * KIB, echo 4 * KIB, from 64, to MIB, zero None,
+    section None, "the message that says whose a connection is";
+
+    auth_endpoint_timeout_ms: Milliseconds in Access, "auth-endpoint-timeout",
+    "SWITCHBOARD_AUTH_ENDPOINT_TIMEOUT",
+    relay 5 * SECOND, echo 5 * SECOND, from 10, to DAY, zero None,
+    section None, "from a question to the authentication endpoint to its answer";
+
+    auth_endpoint_asks_max: Count in Access, "max-auth-endpoint-asks",
+    "SWITCHBOARD_MAX_AUTH_ENDPOINT_ASKS",
+    relay 8, echo 8, from 1, to 256, zero None,
+    section None, "questions to the authentication endpoint at once, a thread each";
+
+    auth_endpoint_queue_max: Count in Access, "max-auth-endpoint-queue",
+    "SWITCHBOARD_MAX_AUTH_ENDPOINT_QUEUE",
+    relay 256, echo 256, from 0, to 65_536, zero None,
+    section None, "questions that wait until they can be asked; one more gets 503";
+
+    auth_cache_ttl_ms: Milliseconds in Access, "auth-cache-ttl", "SWITCHBOARD_AUTH_CACHE_TTL",
+    relay 5 * SECOND, echo 5 * SECOND, from 10, to DAY, zero Some("off"),
+    section None, "how long a good answer of the authentication endpoint is kept";
+
+    auth_cache_max: Count in Access, "max-auth-cache", "SWITCHBOARD_MAX_AUTH_CACHE",
+    relay 1024, echo 1024, from 1, to 1_000_000, zero None,
+    section None, "good answers that are kept";
+
     user_id_max_bytes: Bytes in Relay, "max-user-id", "SWITCHBOARD_MAX_USER_ID",
     relay 128, echo 128, from 1, to KIB, zero None,
     section None, "user id or group name, in UTF-8";
@@ -407,9 +327,38 @@ limits! {
     relay 1_000, echo 1_000, from 1, to 1_000_000, zero None,
     section None, "groups that one user is a member of";
 
+    members_shown_max: Count in Relay, "max-members-shown", "SWITCHBOARD_MAX_MEMBERS_SHOWN",
+    relay 1_000, echo 1_000, from 0, to 100_000, zero None,
+    section None, "members of a group that a client who asks is named";
+
+    memberships_max: Count in Relay, "max-memberships", "SWITCHBOARD_MAX_MEMBERSHIPS",
+    relay 100_000, echo 100_000, from 0, to 100_000_000, zero None,
+    section None, "memberships that the push API grants, of all users together";
+
+    presence_names_max: Count in Relay, "max-presence-names", "SWITCHBOARD_MAX_PRESENCE_NAMES",
+    relay 100, echo 100, from 0, to 10_000, zero None,
+    section None, "names in a presence frame; if more have changed it has a number instead";
+
+    presence_interval_ms: Milliseconds in Relay, "presence-interval",
+    "SWITCHBOARD_PRESENCE_INTERVAL",
+    relay 100, echo 100, from 100, to DAY, zero None,
+    section None, "what changes in a group meanwhile is told in one presence frame";
+
     json_depth_max: Count in Relay, "max-json-depth", "SWITCHBOARD_MAX_JSON_DEPTH",
     relay 128, echo 128, from 1, to 128, zero None,
     section None, "arrays and objects within each other in a JSON message";
+
+    batch_max: Count in Relay, "max-batch", "SWITCHBOARD_MAX_BATCH",
+    relay 1_000, echo 1_000, from 1, to 100_000, zero None,
+    section None, "messages in one batch of the push API";
+
+    idempotency_ttl_ms: Milliseconds in Relay, "idempotency-ttl", "SWITCHBOARD_IDEMPOTENCY_TTL",
+    relay 300 * SECOND, echo 300 * SECOND, from 10, to DAY, zero None,
+    section None, "how long the push API knows an Idempotency-Key again";
+
+    idempotency_table_bytes: Bytes in Relay, "idempotency-table", "SWITCHBOARD_IDEMPOTENCY_TABLE",
+    relay 64 * MIB, echo 64 * MIB, from KIB, to GIB, zero None,
+    section None, "Idempotency-Keys and their answers; with it full, new ones get 503";
 
     message_max_bytes: Bytes in Messages, "max-message", "SWITCHBOARD_MAX_MESSAGE",
     relay MIB, echo 16 * MIB, from 1, to GIB, zero None,

@@ -21,7 +21,7 @@ use std::any::Any;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use std::panic::{Location, PanicHookInfo};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -86,6 +86,18 @@ impl Default for Filter {
     }
 }
 
+/// As [`Filter::parse`] reads it.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.level.as_str().to_ascii_lowercase())?;
+        // The first of two equal targets decides here, the later one where it is read.
+        for (target, level) in self.targets.iter().rev() {
+            write!(f, ",{target}={}", level.as_str().to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
 /// What a target without a level means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BareTarget {
@@ -116,22 +128,30 @@ impl fmt::Display for FilterError {
 impl std::error::Error for FilterError {}
 
 /// Writes every record that the filter allows to stderr from now on, panics too. Called once at
-/// start; a second call changes nothing.
+/// start; a second call changes the filter and nothing else.
 ///
 /// Keep what it returns until the end: records are written by another thread, and those that are
 /// still queued when the process ends are lost.
 pub fn install(filter: Filter) -> Installed {
-    let max_level = filter.max_level();
-    if LOGGER.filter.set(filter).is_ok() && log::set_logger(&LOGGER).is_ok() {
+    let is_first = log::set_logger(&LOGGER).is_ok();
+    set_filter(filter);
+    if is_first {
         let writer = thread::Builder::new().name("log".to_owned());
         let writer = writer.spawn(|| LOGGER.queue.run(&mut std::io::stderr(), dropped_line));
         if writer.is_ok() {
             let _ = LOGGER.has_writer.set(());
         }
-        log::set_max_level(max_level);
         std::panic::set_hook(Box::new(log_panic));
     }
     Installed(())
+}
+
+/// Writes what this filter allows from now on, and no longer what the one before it allowed.
+pub fn set_filter(filter: Filter) {
+    let max_level = filter.max_level();
+    // A filter is replaced whole: whoever panicked there has left nothing half done.
+    *LOGGER.filter.write().unwrap_or_else(PoisonError::into_inner) = Some(filter);
+    log::set_max_level(max_level);
 }
 
 /// Waits half a second at most until everything that was logged is written, and says whether it
@@ -153,19 +173,20 @@ impl Drop for Installed {
 
 /// The one logger of the process.
 struct StderrLog {
-    filter: OnceLock<Filter>,
+    /// Read for each record that the most talkative level lets through; written on SIGHUP.
+    filter: RwLock<Option<Filter>>,
     queue: Queue,
     /// Set once there is a thread that writes what is queued.
     has_writer: OnceLock<()>,
 }
 
 static LOGGER: StderrLog =
-    StderrLog { filter: OnceLock::new(), queue: Queue::new(), has_writer: OnceLock::new() };
+    StderrLog { filter: RwLock::new(None), queue: Queue::new(), has_writer: OnceLock::new() };
 
 impl Log for StderrLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let filter = self.filter.get();
-        filter.is_some_and(|filter| filter.allows(metadata.level(), metadata.target()))
+        let filter = self.filter.read().unwrap_or_else(PoisonError::into_inner);
+        filter.as_ref().is_some_and(|filter| filter.allows(metadata.level(), metadata.target()))
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -413,6 +434,17 @@ mod tests {
         let later_decides = filter("mio=warn,mio=trace");
         assert!(later_decides.allows(Level::Trace, "mio"));
         assert!(!filter("OFF").allows(Level::Error, "switchboard"));
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        let texts = ["info", "off", "warn,a=debug,a::b=off", "mio=warn,mio=trace,io=off"];
+        for text in texts {
+            let read = filter(text);
+            assert_eq!(filter(&read.to_string()), read, "{read}");
+        }
+        let bare = Filter::parse("mio", BareTarget::Everything).unwrap();
+        assert_eq!(bare.to_string(), "info,mio=trace");
     }
 
     #[test]

@@ -1,55 +1,40 @@
 //! The `switchboard` binary: command line, logger, server and tools, tied together.
 
+#[path = "main/serve.rs"]
+mod serve;
+
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use switchboard::cli::{self, Mode, Plan, Stream, Task};
-use switchboard::echo::Echo;
+use switchboard::cli::{self, Exit, Stream, Surroundings, Task, TokenSettings};
+use switchboard::logger;
 use switchboard::tools::bench;
-use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 fn main() -> ExitCode {
-    match cli::plan(std::env::args_os(), &|name| std::env::var_os(name)) {
-        Ok(Task::Serve(plan)) => run(&plan),
+    match cli::plan(std::env::args_os(), Surroundings::system()) {
+        Ok(Task::Serve(plan)) => serve::run(*plan),
         Ok(Task::Bench(settings)) => measure(&settings),
-        Err(exit) => {
-            print(exit.stream, &exit.text);
-            ExitCode::from(exit.code)
-        }
+        Ok(Task::Send(settings)) => end(&cli::send::run(&settings)),
+        Ok(Task::Token(settings)) => mint(&settings),
+        Err(exit) => end(&exit),
     }
 }
 
-/// Starts the server that was asked for and stays until it ends.
-fn run(plan: &Plan) -> ExitCode {
-    // Flushes the log when it goes, after a panic too.
-    let _logger = logger::install(plan.log.clone());
-    let unknown = cli::unknown_variables(std::env::vars_os().map(|(name, _)| name));
-    for warning in plan.warnings.iter().chain(&unknown) {
-        log::warn!("{warning}");
-    }
-    match plan.mode {
-        Mode::Echo => serve(plan, Echo),
-        Mode::Serve => {
-            let Plan { limits, broadcast, reach, .. } = *plan;
-            serve(plan, Relay::new(RelayConfig { limits, broadcast, reach }))
-        }
-    }
+fn end(exit: &Exit) -> ExitCode {
+    print(exit.stream, &exit.text);
+    ExitCode::from(exit.code)
 }
 
-fn serve<H: Handler>(plan: &Plan, handler: H) -> ExitCode {
-    let bound = Server::bind(plan.limits, &plan.listen, handler).and_then(Server::with_signals);
-    let server = match bound {
-        Ok(server) => server,
-        Err(error) => return fail(&error),
-    };
-    let greeting = cli::greeting(plan, server.local_addrs(), server.connections_max());
-    print(Stream::Stdout, &greeting);
-    if plan.mode == Mode::Serve {
-        log::warn!("there is no authentication: user names are claims, not identities");
-    }
-    match server.run() {
-        Ok(()) => ExitCode::SUCCESS,
+/// Prints a token that is good from now on.
+fn mint(settings: &TokenSettings) -> ExitCode {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    match settings.mint(now.as_secs()) {
+        Ok(token) => {
+            print(Stream::Stdout, &format!("{token}\n"));
+            ExitCode::SUCCESS
+        }
         Err(error) => fail(&error),
     }
 }

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 
 use switchboard::echo::Echo;
 use switchboard::engine::{Action, Context, Door, Engine, Flow, Handler};
+use switchboard::relay::access::{Access, Policy};
 use switchboard::relay::{Relay, RelayConfig};
 use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
@@ -267,6 +268,65 @@ fn a_message_through_the_relay_allocates_nothing() {
     }
     let long = format!(r#"{{"receiver":"alice","content":"{}"}}"#, "x".repeat(20_000));
     assert_eq!(server.cost(bob, &frame(long.as_bytes())), 0);
+}
+
+#[test]
+fn a_message_that_a_policy_judges_allocates_nothing_allowed_or_refused() {
+    let policy = r#"{"roles":{
+        "*": {"allow":["room:*","send:a*","send:bob","join:g","group:g","members:g","presence:*"]},
+        "guest": {"limits":{"messages-per-second":1000000,"bytes-per-second":1,
+            "burst-bytes":1000000}}
+    }}"#;
+    let access = Access { policy: Policy::parse(policy).unwrap(), ..Access::open() };
+    let mut server = Server::new(Relay::new(RelayConfig { access, ..RelayConfig::default() }));
+    let bob = server.open("/chat?user=bob");
+    server.open("/chat?user=alice");
+    for text in [
+        r#"{"receiver":"alice","content":"hello, alice"}"#,
+        r#"{"receiver":"eve","content":"forbidden"}"#,
+        "forbidden",
+        r#"{"type":"join","group":"g"}"#,
+        r#"{"type":"members","group":"g"}"#,
+        r#"{"type":"presence","user":"alice"}"#,
+    ] {
+        assert_eq!(server.cost(bob, &frame(text.as_bytes())), 0, "{text}");
+    }
+    // Until the bytes are used up, and then as many times again.
+    let long = format!(r#"{{"receiver":"alice","content":"{}"}}"#, "x".repeat(8_000));
+    assert_eq!(server.cost(bob, &frame(long.as_bytes())), 0);
+    assert_eq!(server.cost(bob, &frame(long.as_bytes())), 0);
+}
+
+#[test]
+fn a_crowd_that_vanishes_allocates_no_more_for_having_heard_one_another() {
+    let silent = vanishing(1_000, br#"{"type":"ping"}"#) / 1_000;
+    for members in [1_000, 10_000] {
+        let cost = vanishing(members, br#"{"type":"join","group":"g","presence":true}"#);
+        // Tables that shrink by halves, and a frame.
+        assert!(cost <= silent * members + 300, "{cost} allocations for {members}");
+    }
+}
+
+/// Allocations of a crowd that is lost in one tick, after each has said something, while one is
+/// left who has said the same.
+fn vanishing(members: usize, said: &[u8]) -> usize {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let said = frame(said);
+    let open = |server: &mut Server<Relay>, name: &str| {
+        let id = server.open(&format!("/?user={name}"));
+        server.receive(id, &said);
+        id
+    };
+    let crowd: Vec<ConnId> = (0..members).map(|n| open(&mut server, &format!("user{n}"))).collect();
+    open(&mut server, "alice");
+    server.pass(2);
+    let before = ALLOCATIONS.get();
+    for &id in &crowd {
+        server.engine.reset(id);
+    }
+    server.tick();
+    server.pass(1);
+    ALLOCATIONS.get() - before
 }
 
 #[test]

@@ -291,6 +291,7 @@ fn wrong_usage_exits_2_and_says_why() {
         ("ws://h/ --warmup -1", "--warmup '-1': not a time"),
         ("ws://h/ --rate 5 --pipeline 2", "cannot be used with"),
         ("ws://h/ --text --utf8", "cannot be used with"),
+        ("ws://h/ --deflate --raw", "cannot be used with"),
         ("ws://h/ --mode idle --rate 5", "--rate: "),
         ("ws://h/ --mode direct --size 15", "--size: at least 16"),
         ("ws://h/ --mode direct --raw", "--raw: a server that reads nothing has no users"),

@@ -7,9 +7,13 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Output, Stdio};
 
-use switchboard::cli::{self, Exit, Mode, Plan, Stream, Task};
+use switchboard::cli::{
+    self, AccessPlan, Exit, KeysPlan, Mode, Plan, SETTINGS, Scope, Source, Stream, Surroundings,
+    Task,
+};
 use switchboard::config::{Broadcast, LIMITS, Limit, Limits, Reach, Unit};
 use switchboard::logger::{BareTarget, Filter};
+use switchboard::net::ListenAddress;
 
 /// What `plan` says to a command line, written as one would type it, and to an environment.
 fn plan(line: &str, env: &[(&str, &str)]) -> Result<Plan, Exit> {
@@ -17,9 +21,11 @@ fn plan(line: &str, env: &[(&str, &str)]) -> Result<Plan, Exit> {
     // The one thing that cannot be typed with spaces between the words.
     let args = args.map(|arg| OsString::from(if arg == "''" { "" } else { arg }));
     let env: HashMap<&str, &str> = env.iter().copied().collect();
-    cli::plan(args, &|name| env.get(name).map(OsString::from)).map(|task| match task {
+    let env = |name: &str| env.get(name).map(OsString::from);
+    let around = Surroundings { env: &env, ..Surroundings::empty() };
+    cli::plan(args, around).map(|task| match task {
         Task::Serve(plan) => *plan,
-        Task::Bench(settings) => panic!("{line} is no server: {settings:?}"),
+        task => panic!("{line} is no server: {task:?}"),
     })
 }
 
@@ -35,19 +41,20 @@ fn refused(line: &str, env: &[(&str, &str)]) -> String {
 
 #[test]
 fn without_arguments_it_is_the_relay_on_loopback() {
-    let wanted = Plan {
-        mode: Mode::Serve,
-        listen: vec!["127.0.0.1:8080".parse().unwrap()],
-        limits: Limits::relay(),
-        reach: Reach::Loopback,
-        broadcast: Broadcast::Others,
-        log: Filter::default(),
-        warnings: Vec::new(),
-    };
-    assert_eq!(planned("", &[]), wanted);
-    assert_eq!(planned("serve", &[]), wanted);
-    let echo = Plan { mode: Mode::Echo, limits: Limits::echo(), ..wanted };
-    assert_eq!(planned("echo", &[]), echo);
+    let plan = planned("", &[]);
+    assert_eq!(plan.mode, Mode::Serve);
+    assert_eq!(plan.listen, [ListenAddress::Tcp("127.0.0.1:8080".parse().unwrap())]);
+    assert_eq!((plan.limits, plan.reach), (Limits::relay(), Reach::Loopback));
+    assert_eq!((plan.broadcast, &plan.log), (Broadcast::Others, &Filter::default()));
+    assert_eq!((plan.admin, plan.keys), (None, KeysPlan::default()));
+    assert_eq!(plan.access, AccessPlan::default());
+    let warning = "there is no authentication: user names are claims, not identities";
+    assert_eq!(plan.warnings, [warning]);
+    assert!(plan.settings.iter().all(|setting| setting.source == Source::Default));
+    assert_eq!(planned("serve", &[]), planned("", &[]));
+    let echo = planned("echo", &[]);
+    assert_eq!((echo.mode, echo.limits, echo.reach), (Mode::Echo, Limits::echo(), plan.reach));
+    assert_eq!(echo.listen, plan.listen);
 }
 
 #[test]
@@ -114,13 +121,16 @@ fn a_rust_log_that_cannot_be_read_is_ignored_with_a_warning() {
     ] {
         for line in ["", "serve", "echo"] {
             let plan = planned(line, &[("RUST_LOG", value)]);
-            assert_eq!((plan.log, plan.warnings.len()), (Filter::default(), 1), "{line}");
-            assert!(plan.warnings[0].starts_with(wanted), "{}", plan.warnings[0]);
+            assert_eq!(plan.log, Filter::default(), "{line}");
+            let of_log: Vec<_> =
+                plan.warnings.iter().filter(|warning| warning.starts_with("RUST_LOG")).collect();
+            assert_eq!(of_log.len(), 1, "{line}");
+            assert!(of_log[0].starts_with(wanted), "{of_log:?}");
         }
         // Not read, so not judged.
-        assert_eq!(planned("--log warn", &[("RUST_LOG", value)]).warnings, NO_WARNINGS);
+        assert_eq!(planned("echo --log warn", &[("RUST_LOG", value)]).warnings, NO_WARNINGS);
     }
-    assert_eq!(planned("", &[("RUST_LOG", "foo=info")]).warnings, NO_WARNINGS);
+    assert_eq!(planned("echo", &[("RUST_LOG", "foo=info")]).warnings, NO_WARNINGS);
 }
 
 const NO_WARNINGS: [String; 0] = [];
@@ -200,8 +210,8 @@ const REFUSED: &[Refusal] = &[
         "'127.0.0.1:80': this address is given twice",
     ),
     Refusal("", &[("SWITCHBOARD_LISTEN", "1,,2")], "SWITCHBOARD_LISTEN '': not an address"),
-    Refusal("--listen 0.0.0.0:80", NONE, "Add --open (or SWITCHBOARD_OPEN=1)"),
-    Refusal("echo --listen [::]:80", NONE, "Add --open"),
+    Refusal("--listen 0.0.0.0:80", NONE, "Add --auth, or --open (SWITCHBOARD_OPEN=1)"),
+    Refusal("echo --listen [::]:80", NONE, "or --open"),
     Refusal("--listen 1 --listen 10.0.0.1:80", NONE, "--listen '10.0.0.1:80': other machines"),
     Refusal(
         "",
@@ -235,10 +245,11 @@ fn what_is_not_utf_8_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let bytes = || OsString::from_vec(b"64\xFFk".to_vec());
     let args = ["switchboard".into(), "--max-message".into(), bytes()];
-    let exit = cli::plan(args.into_iter(), &|_| None).expect_err("not UTF-8");
+    let exit = cli::plan(args.into_iter(), Surroundings::empty()).expect_err("not UTF-8");
     assert!(exit.text.contains("--max-message '64\u{FFFD}k': not UTF-8"), "{}", exit.text);
     let env = |name: &str| (name == "SWITCHBOARD_LISTEN").then(bytes);
-    let exit = cli::plan(["switchboard".into()].into_iter(), &env).expect_err("not UTF-8");
+    let around = Surroundings { env: &env, ..Surroundings::empty() };
+    let exit = cli::plan(["switchboard".into()].into_iter(), around).expect_err("not UTF-8");
     assert!(exit.text.contains("SWITCHBOARD_LISTEN"), "{}", exit.text);
     assert_eq!(exit.code, 2);
 }
@@ -308,13 +319,22 @@ fn help_names_every_limit_with_default_range_and_variable() {
                 assert!(entry.contains(wanted), "{line}: {wanted} is not in {entry}");
             }
         }
-        let headings = ["Listening:", "Relay:", "Messages:", "Deadlines:", "Memory:", "Logging:"];
-        let places: Vec<_> = headings.iter().map(|heading| exit.text.find(heading)).collect();
+        let of_relay = ["Access:", "Push API:"].iter().filter(|_| !is_echo);
+        let first = ["Configuration:", "Listening:"].iter().chain(of_relay);
+        let last = ["Relay:", "Messages:", "Deadlines:", "Memory:", "Logging:"];
+        let headings = first.chain(&last);
+        let places: Vec<_> = headings.map(|heading| exit.text.find(heading)).collect();
         assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{line}: {places:?}");
         for wanted in ["--listen <ADDR>", "--open", "--log <FILTER>", "Values:", "Exit codes:"] {
             assert!(exit.text.contains(wanted), "{line}: {wanted}");
         }
-        assert_eq!(exit.text.contains("--broadcast <WHOM>"), !is_echo, "{line}");
+        for setting in SETTINGS {
+            let is_there = exit.text.contains(&format!("--{} ", setting.name))
+                || exit.text.contains(&format!("--{}\n", setting.name));
+            let is_for_it = !is_echo || setting.scope == Scope::Both;
+            assert!(is_there == is_for_it, "{line}: {}", setting.name);
+            assert!(!is_for_it || exit.text.contains(&format!("[env: {}", setting.env)));
+        }
         let widest = exit.text.lines().map(str::len).max();
         assert!(widest <= Some(110), "{line}: {widest:?} columns");
     }
@@ -334,22 +354,32 @@ fn version_is_the_same_at_every_level() {
 #[test]
 fn the_greeting_says_where_it_listens_and_what_to_open() {
     let version = env!("CARGO_PKG_VERSION");
-    let addresses = ["0.0.0.0:41234".parse().unwrap(), "[::1]:8080".parse().unwrap()];
+    let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
+    let unix = |text: &str| ListenAddress::Unix(text.into());
+    let public = [unix("/run/s.sock"), tcp("0.0.0.0:41234"), tcp("[::1]:8080")];
+    let admin = [tcp("127.0.0.1:8081")];
+    let lines = format!(
+        "switchboard {version} listening on unix:/run/s.sock\n\
+         switchboard {version} listening on ws://0.0.0.0:41234\n\
+         switchboard {version} listening on ws://[::1]:8080\n\
+         switchboard {version} push API on http://127.0.0.1:8081\n"
+    );
+    let end = "  up to 960 connections at once\n";
+    let page = "  open http://127.0.0.1:41234/ in two windows\n";
+    let greeting = |line| cli::greeting(&planned(line, &[]), &public, &admin, 960);
+    assert_eq!(greeting(""), format!("{lines}{page}{end}"));
+    // The page has no credentials.
+    assert_eq!(greeting("--auth tokens:t"), format!("{lines}{end}"));
     assert_eq!(
-        cli::greeting(&planned("", &[]), &addresses, 960),
+        cli::greeting(&planned("", &[]), &public[..1], &[unix("/a")], 960),
         format!(
-            "switchboard {version} listening on ws://0.0.0.0:41234\n\
-             switchboard {version} listening on ws://[::1]:8080\n\
-             \x20 open http://127.0.0.1:41234/ in two windows\n\
-             \x20 up to 960 connections at once\n"
+            "switchboard {version} listening on unix:/run/s.sock\n\
+             switchboard {version} push API on unix:/a\n{end}"
         )
     );
     assert_eq!(
-        cli::greeting(&planned("echo", &[]), &addresses[1..], 960),
-        format!(
-            "switchboard {version} echo listening on ws://[::1]:8080\n\
-             \x20 up to 960 connections at once\n"
-        )
+        cli::greeting(&planned("echo", &[]), &public[2..], &[], 960),
+        format!("switchboard {version} echo listening on ws://[::1]:8080\n{end}")
     );
 }
 

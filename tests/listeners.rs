@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc::channel;
@@ -33,7 +33,9 @@ impl Handler for Where {
             Remote::Unix => "unix".to_owned(),
         };
         let stopping = if cx.is_stopping() { " stopping" } else { "" };
-        let text = format!("{from} {:?}{stopping}", request.door);
+        let sum: u64 = request.body.iter().map(|byte| u64::from(*byte)).sum();
+        let body = if sum > 0 { format!(" {} {sum}", request.body.len()) } else { String::new() };
+        let text = format!("{from} {:?}{stopping}{body}", request.door);
         Verdict::Respond(Response::text(200, text))
     }
 
@@ -134,6 +136,59 @@ fn a_request_says_by_which_listener_it_came() {
     assert_eq!(ask(server.tcp(1)), "127.0.0.1 Public");
     assert_eq!(ask(server.unix(2)), "unix Admin");
     assert_eq!(ask(server.tcp(3)), "127.0.0.1 Admin");
+}
+
+/// Requests with bodies of every length, in both forms, all sent before the first answer is read.
+#[test]
+fn requests_with_bodies_follow_one_another_on_both_kinds_of_socket() {
+    let server = Running::start("bodies");
+    let lens = [0, 1, 1_000, 100_000, 1 << 20, 3, 1 << 20, 70_000];
+    let mut text = Vec::new();
+    for (at, len) in lens.into_iter().enumerate() {
+        text.extend_from_slice(b"POST / HTTP/1.1\r\nHost: h\r\n");
+        let body = vec![1; len];
+        if at % 2 == 0 {
+            text.extend_from_slice(format!("Content-Length: {len}\r\n\r\n").as_bytes());
+            text.extend_from_slice(&body);
+            continue;
+        }
+        text.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+        for chunk in body.chunks(8_191) {
+            text.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+            text.extend_from_slice(chunk);
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"0\r\n\r\n");
+    }
+    let unix = server.unix(2);
+    let unix_end = unix.try_clone().unwrap();
+    let all = ask_all(unix, &text, || unix_end.shutdown(Shutdown::Write).unwrap());
+    assert_eq!(all, wanted("unix", &lens));
+    let tcp = server.tcp(3);
+    let tcp_end = tcp.try_clone().unwrap();
+    let all = ask_all(tcp, &text, || tcp_end.shutdown(Shutdown::Write).unwrap());
+    assert_eq!(all, wanted("127.0.0.1", &lens));
+}
+
+/// Sends everything, and FIN; then the bodies of all answers.
+fn ask_all(mut stream: impl Read + Write, text: &[u8], finish: impl Fn()) -> Vec<String> {
+    stream.write_all(text).unwrap();
+    finish();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).unwrap();
+    let heads = answers.matches("HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n").count();
+    let bodies: Vec<String> = answers
+        .split("\r\n\r\n")
+        .skip(1)
+        .map(|part| part.split("HTTP/1.1").next().unwrap().to_owned())
+        .collect();
+    assert_eq!(heads, bodies.len());
+    bodies
+}
+
+fn wanted(from: &str, lens: &[usize]) -> Vec<String> {
+    let body = |len: &usize| if *len > 0 { format!(" {len} {len}") } else { String::new() };
+    lens.iter().map(|len| format!("{from} Admin{}", body(len))).collect()
 }
 
 /// Short and long messages, many at once: whatever the socket does about them.

@@ -13,7 +13,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use switchboard::relay::envelope::{Envelope, EnvelopeLimits};
+use switchboard::relay::envelope::{Envelope, EnvelopeLimits, Events};
 use switchboard::relay::name::Name;
 use switchboard::relay::reply::{Pieces, Refusal, Target};
 
@@ -46,9 +46,11 @@ fn check_names(envelope: &Envelope<'_>, name_max: usize) {
     let (first, second) = match envelope {
         Envelope::Direct { sender, receiver, .. } => (sender.as_ref(), Some(receiver)),
         Envelope::Group { sender, group, .. }
-        | Envelope::Join { sender, group }
-        | Envelope::Leave { sender, group } => (sender.as_ref(), Some(group)),
-        Envelope::Ping | Envelope::Auth { .. } | Envelope::Broadcast => (None, None),
+        | Envelope::Join { sender, group, .. }
+        | Envelope::Leave { sender, group }
+        | Envelope::Members { sender, group } => (sender.as_ref(), Some(group)),
+        Envelope::Presence { sender, user } => (sender.as_ref(), Some(user)),
+        Envelope::Ping | Envelope::Auth { .. } | Envelope::Broadcast { .. } => (None, None),
     };
     for name in first.into_iter().chain(second) {
         assert!(!name.is_empty() && name.len() <= name_max && !name.contains(char::is_control));
@@ -67,14 +69,15 @@ fn plain<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Ref
     // Half of rule 4: what was meant for one is never broadcast.
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         let meant_for_one = quoted(text).any(|key| key == "receiver" || key == "group");
-        return if meant_for_one { Err(Refusal::InvalidJson) } else { Ok(Envelope::Broadcast) };
+        let broadcast = Envelope::Broadcast { sender: None };
+        return if meant_for_one { Err(Refusal::InvalidJson) } else { Ok(broadcast) };
     }
     // Rule 0.
     if depth(text) > limits.depth_max {
         return Err(Refusal::NestingTooDeep);
     }
-    let Some(entries) = entries(text) else { return Ok(Envelope::Broadcast) };
-    let known = ["sender", "receiver", "group", "content", "type", "token"];
+    let Some(entries) = entries(text) else { return Ok(Envelope::Broadcast { sender: None }) };
+    let known = ["sender", "receiver", "group", "content", "type", "token", "user", "presence"];
     let count = |key: &str| entries.iter().filter(|(name, _)| name == key).count();
     if known.iter().any(|key| count(key) > 1) {
         return Err(Refusal::RepeatedKey);
@@ -97,25 +100,8 @@ fn plain<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Ref
         return Ok(Envelope::Direct { receiver, sender: sender()?, content });
     }
     // Rule 2.
-    let kind = value("type").and_then(|kind| serde_json::from_str::<String>(kind).ok());
-    match kind.as_deref() {
-        Some("ping") => return Ok(Envelope::Ping),
-        Some("auth") if value("token").is_some_and(|token| token.starts_with('"')) => {
-            return Ok(Envelope::Auth { token: value("token").expect("it is there") });
-        }
-        Some(kind @ ("join" | "leave")) if value("content").is_none() => {
-            if let Some(written) = value("group") {
-                if !written.starts_with('"') {
-                    return Err(Refusal::GroupNotAString);
-                }
-                let (group, sender) = (group()?, sender()?);
-                return Ok(match kind {
-                    "join" => Envelope::Join { sender, group },
-                    _ => Envelope::Leave { sender, group },
-                });
-            }
-        }
-        _ => {}
+    if let Some(control) = control(&entries, limits.name_max)? {
+        return Ok(control);
     }
     // Rule 3.
     if value("group").is_some() {
@@ -126,7 +112,53 @@ fn plain<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Ref
     if value("sender").is_some() && value("content").is_some() {
         return Err(Refusal::ReceiverMissing);
     }
-    Ok(Envelope::Broadcast)
+    Ok(Envelope::Broadcast { sender: value("sender") })
+}
+
+/// Rule 2; `None` if it does not apply.
+fn control<'a>(
+    entries: &[(String, &'a str)],
+    name_max: usize,
+) -> Result<Option<Envelope<'a>>, Refusal> {
+    let value = |key: &str| entries.iter().find(|(name, _)| name == key).map(|(_, value)| *value);
+    let name = |value: &str, refusal| plain_name(value, name_max).ok_or(refusal);
+    let sender = || value("sender").map(|sender| name(sender, Refusal::InvalidSender)).transpose();
+    let kind = value("type").and_then(|kind| serde_json::from_str::<String>(kind).ok());
+    let Some(kind) = kind.as_deref() else { return Ok(None) };
+    if kind == "ping" {
+        return Ok(Some(Envelope::Ping));
+    }
+    if kind == "auth" {
+        let token = value("token").filter(|token| token.starts_with('"'));
+        return Ok(token.map(|token| Envelope::Auth { token }));
+    }
+    if kind == "presence" && asks_who_is_online(entries) {
+        let user = name(value("user").expect("it is there"), Refusal::InvalidUser)?;
+        return Ok(Some(Envelope::Presence { user, sender: sender()? }));
+    }
+    if !["join", "leave", "members"].contains(&kind) || value("content").is_some() {
+        return Ok(None);
+    }
+    let Some(group) = value("group") else { return Ok(None) };
+    if !group.starts_with('"') {
+        return Err(Refusal::GroupNotAString);
+    }
+    let (group, sender) = (name(group, Refusal::InvalidGroup)?, sender()?);
+    Ok(Some(match (kind, value("presence")) {
+        ("leave", _) => Envelope::Leave { sender, group },
+        ("members", _) => Envelope::Members { sender, group },
+        (_, None) => Envelope::Join { sender, group, events: Events::Unchanged },
+        (_, Some("true")) => Envelope::Join { sender, group, events: Events::On },
+        (_, Some("false")) => Envelope::Join { sender, group, events: Events::Off },
+        (_, Some(_)) => return Err(Refusal::PresenceNotABoolean),
+    }))
+}
+
+/// `type`, `user` and perhaps `sender`, and nothing else.
+fn asks_who_is_online(entries: &[(String, &str)]) -> bool {
+    let user = entries.iter().find(|(key, _)| key == "user").map(|(_, user)| *user);
+    let is_name = user.is_some_and(|user| user.starts_with(|c| "\"-0123456789".contains(c)));
+    is_name && entries.iter().all(|(key, _)| ["sender", "type", "user"].contains(&&**key))
 }
 
 /// The rules of "Names".

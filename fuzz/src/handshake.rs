@@ -41,6 +41,10 @@ pub fn check(input: &[u8]) {
 
 fn check_request(input: &[u8]) {
     let end = check_end(input);
+    // Nobody parses what is too large, and whether it is complete was not looked for.
+    if let Err(error) = end {
+        return check_refusal(error, input);
+    }
     let parsed_len = end.ok().flatten().unwrap_or(input.len());
     let head = &input[..parsed_len];
     let mut slots = HeaderSlots::new();

@@ -43,7 +43,11 @@ fn argument(Flag(name, placeholder, heading, help): &Flag) -> Arg {
     let arg = Arg::new(*name).long(*name).help_heading(*heading).help(*help);
     let Some(placeholder) = placeholder else {
         let arg = arg.action(ArgAction::SetTrue);
-        return if *name == "utf8" { arg.conflicts_with("text") } else { arg };
+        return match *name {
+            "utf8" => arg.conflicts_with("text"),
+            "deflate" => arg.conflicts_with_all(["text", "utf8", "raw"]),
+            _ => arg,
+        };
     };
     let arg = if *name == "rate" { arg.conflicts_with("pipeline") } else { arg };
     arg.value_name(*placeholder)
@@ -68,9 +72,11 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, Exit> {
     settings.filler = match (matches.get_flag("utf8"), matches.get_flag("text")) {
         (true, _) => Filler::MultiByte,
         (false, true) => Filler::Ascii,
+        (false, false) if matches.get_flag("deflate") => Filler::Ascii,
         (false, false) if settings.mode == Mode::Direct => Filler::Ascii,
         (false, false) => Filler::Binary,
     };
+    settings.deflate = matches.get_flag("deflate");
     settings.pace = match input.count("rate", 1, 100_000_000)? {
         Some(rate) => PaceSetting::Rate(rate),
         None => PaceSetting::Pipeline(input.count("pipeline", 1, 1_000_000)?.unwrap_or(1)),
@@ -105,7 +111,8 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, Exit> {
 
 fn refuse_url(url: &str, error: UrlError) -> Exit {
     // Not through `Source`: it has no flag.
-    let shown: String = url.chars().take(super::SHOWN_MAX).flat_map(char::escape_debug).collect();
+    let shown: String =
+        url.chars().take(super::value::SHOWN_MAX).flat_map(char::escape_debug).collect();
     usage_error(&format!("URL '{shown}': {error}"))
 }
 
@@ -190,6 +197,10 @@ const FLAGS: &[Flag] = &[
         "text messages in ASCII, instead of binary ones\n[default: off; direct: always]"),
     Flag("utf8", None, LOAD,
         "text messages with characters of one to four bytes\n[default: off]"),
+    Flag("deflate", None, LOAD,
+        "offer permessage-deflate (RFC 7692), as browsers do; messages are chat, each another\n\
+         text, and bytes on the wire are shown beside those of the payload; this tool then\n\
+         needs as much of a processor as the server\n[default: off]"),
     Flag("pipeline", Some("COUNT"), LOAD,
         "closed loop: how many messages each sender keeps outstanding\n[default: 1]"),
     Flag("rate", Some("PER-SECOND"), LOAD,
@@ -245,6 +256,8 @@ Examples:
       --hello '{\"type\":\"join\",\"group\":\"all\"}' \\
       --message '{\"group\":\"all\",\"content\":\"{content}\"}'
           one member of a group to 1000 others
+  switchboard bench ws://127.0.0.1:8080/ --mode idle --deflate --size 1k --pid $(pidof server)
+          1000 connections that have sent and received a compressed message: what each costs
   switchboard bench ws://127.0.0.1:8080/ --rate 20000 --plot latency.html
           20,000 messages per second, latency with nothing left out
 

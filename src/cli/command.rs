@@ -4,8 +4,9 @@
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, Command};
 
-use super::{BROADCAST, LISTEN, LOG, Mode, OPEN, Setting, bench, listen};
-use crate::config::{Group, LIMITS, Limit};
+use super::setting::{Kind, SETTINGS, Setting};
+use super::{Mode, bench, send, token};
+use crate::config::{LIMITS, Limit};
 
 /// The whole command: the relay's arguments stand at the top too, because `serve` may be left out.
 pub(super) fn command() -> Command {
@@ -26,45 +27,60 @@ pub(super) fn command() -> Command {
     let echo = with_arguments(Command::new("echo"), Mode::Echo)
         .about("Sends every message back: for conformance suites, benchmarks and learning")
         .after_help(NOTES);
+    let check = with_settings(Command::new(CHECK), Mode::Serve)
+        .about("Reads the configuration of `serve` and every file in it, and says what is wrong")
+        .after_help(NOTES);
     // As plain `switchboard` in `--version`, not as `switchboard-echo`.
-    [serve, echo, bench::command()]
+    [serve, echo, check, bench::command(), send::command(), token::command()]
         .into_iter()
         .fold(root, |root, command| root.subcommand(command.display_name("switchboard")))
 }
 
+/// The subcommand that starts nothing.
+pub(super) const CHECK: &str = "check-config";
+/// The flag that starts nothing either.
+pub(super) const PRINT: &str = "print-config";
+
 fn with_arguments(command: Command, mode: Mode) -> Command {
-    let broadcast = (mode == Mode::Serve).then(|| {
-        value(&BROADCAST, "WHOM").help_heading(Group::Relay.heading()).help(help(
-            &BROADCAST,
-            BROADCAST_HELP,
-            "others",
-            "others, all, off",
-        ))
-    });
-    let limits = LIMITS.iter().map(|limit| limit_argument(limit, mode));
+    let print = Arg::new(PRINT)
+        .long(PRINT)
+        .action(ArgAction::SetTrue)
+        .help_heading("Configuration")
+        .help("print what is in effect, in TOML, with the place of each value; start nothing");
+    with_settings(command, mode).arg(print)
+}
+
+fn with_settings(command: Command, mode: Mode) -> Command {
+    let settings = SETTINGS.iter().filter(|setting| setting.is_for(mode));
+    let (last, first): (Vec<_>, Vec<_>) = settings.partition(|setting| setting.heading == LAST);
     command
         .next_line_help(true)
-        .arg(
-            value(&LISTEN, "ADDR")
-                .action(ArgAction::Append)
-                .help_heading(Group::Listening.heading())
-                .help(help(&LISTEN, LISTEN_HELP, &listen::DEFAULT.to_string(), LISTEN_FORMS)),
-        )
-        .arg(
-            Arg::new(OPEN.flag)
-                .long(OPEN.flag)
-                .action(ArgAction::SetTrue)
-                .help_heading(Group::Listening.heading())
-                .help(format!("{OPEN_HELP}\n[default: off] [env: {}=1]", OPEN.env)),
-        )
-        .args(broadcast)
-        .args(limits)
-        .arg(value(&LOG, "FILTER").help_heading("Logging").help(help(
-            &LOG,
-            LOG_HELP,
-            "info",
-            "off, error, warn, info, debug, trace",
-        )))
+        .args(first.into_iter().map(argument))
+        .args(LIMITS.iter().map(|limit| limit_argument(limit, mode)))
+        .args(last.into_iter().map(argument))
+}
+
+fn argument(setting: &'static Setting) -> Arg {
+    let Setting { name, env, placeholder, heading, help, default, allowed, kind, .. } = *setting;
+    let arg = Arg::new(name).long(name).help_heading(heading);
+    let arg = match kind {
+        Kind::Switch => {
+            let help = format!("{help}\n[default: {default}] [env: {env}=1]");
+            return arg.action(ArgAction::SetTrue).help(help);
+        }
+        Kind::Addresses | Kind::Texts => arg.action(ArgAction::Append),
+        _ => arg,
+    };
+    let env_file = setting.env_file().map(|name| format!(", or a file by {name}"));
+    let env_file = env_file.unwrap_or_default();
+    let first_len = allowed.find('\n').unwrap_or(allowed.len());
+    let between = if default.len() + first_len > ONE_LINE_MAX { '\n' } else { ' ' };
+    arg.value_name(placeholder)
+        .value_parser(OsStringValueParser::new())
+        .allow_negative_numbers(true)
+        .help(format!(
+            "{help}\n[default: {default}]{between}[allowed: {allowed}]\n[env: {env}{env_file}]"
+        ))
 }
 
 fn limit_argument(limit: &Limit, mode: Mode) -> Arg {
@@ -72,7 +88,7 @@ fn limit_argument(limit: &Limit, mode: Mode) -> Arg {
         Mode::Echo => limit.echo,
         Mode::Serve => limit.relay,
     };
-    let unused = mode == Mode::Echo && limit.group == Group::Relay;
+    let unused = mode == Mode::Echo && limit.group.is_for_relay();
     let note = if unused { " (not used by `echo`)" } else { "" };
     Arg::new(limit.flag)
         .long(limit.flag)
@@ -90,25 +106,10 @@ fn limit_argument(limit: &Limit, mode: Mode) -> Arg {
         ))
 }
 
-fn value(setting: &Setting, placeholder: &'static str) -> Arg {
-    Arg::new(setting.flag)
-        .long(setting.flag)
-        .value_name(placeholder)
-        .value_parser(OsStringValueParser::new())
-        .allow_negative_numbers(true)
-}
-
-fn help(setting: &Setting, text: &str, default: &str, allowed: &str) -> String {
-    format!("{text}\n[default: {default}] [allowed: {allowed}]\n[env: {}]", setting.env)
-}
-
-const LISTEN_HELP: &str = "where to listen; may be repeated (in the environment: with commas)";
-const LISTEN_FORMS: &str = "IP:PORT, localhost:PORT, PORT; port 0 is any free one";
-const OPEN_HELP: &str = "allow addresses that other machines reach; there is no authentication";
-const BROADCAST_HELP: &str = "who gets a message that names no receiver: the others in the room \
-                              (same URL path),\nall of it with the sender, or nobody";
-const LOG_HELP: &str = "what is logged on stderr: a level, or levels by module as in \
-                        warn,switchboard=debug;\nRUST_LOG is read where neither is given";
+/// How long default and allowed values may be to stand side by side.
+const ONE_LINE_MAX: usize = 72;
+/// What is logged stands behind all that is served.
+const LAST: &str = "Logging";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -127,9 +128,10 @@ const NOTES: &str = "\
 Values:
   BYTES   65536, 64k or 64KiB, 1m or 1MiB, 1g or 1GiB (1k is 1024)
   TIME    500ms, 10s, 2m, 1h; a bare number is seconds
-  A flag goes before its environment variable, and that before the default.
+  A flag goes before its environment variable, that before the configuration file, and that
+  before the default. In the file, a setting has the name of its flag: max-message = \"64KiB\"
 
 Exit codes:
   0  asked to stop (INT, TERM), or help was shown
   1  the server failed, for example because the address is in use
-  2  a flag or an environment variable is wrong; nothing was started";
+  2  a setting is wrong; nothing was started";

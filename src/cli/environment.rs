@@ -6,36 +6,38 @@
 
 use std::ffi::OsString;
 
-use super::{BROADCAST, LISTEN, LOG, OPEN};
-use crate::config::LIMITS;
+use super::setting;
 
 /// One text per name that begins as ours do and is none of them, in the order of the alphabet.
 pub fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<String> {
+    let known: Vec<String> = setting::variables().collect();
     let names = names.map(|name| name.to_string_lossy().into_owned());
-    let mut unknown: Vec<String> = names
-        .filter(|name| name.starts_with(PREFIX) && known().all(|known| known != name))
-        .collect();
+    let mut unknown: Vec<String> =
+        names.filter(|name| name.starts_with(PREFIX) && !known.contains(name)).collect();
     unknown.sort();
-    unknown.iter().map(|name| warning(name)).collect()
+    unknown.iter().map(|name| warning(name, &known)).collect()
 }
 
-fn warning(name: &str) -> String {
+fn warning(name: &str, known: &[String]) -> String {
     let shown: String = name.escape_debug().take(SHOWN_MAX).collect();
-    match nearest(name) {
-        Some(known) => format!("environment variable {shown} is unknown: is it {known}?"),
+    // What all have in common is no likeness.
+    let rest = &name[PREFIX.len()..];
+    let known = known.iter().filter_map(|known| known.strip_prefix(PREFIX));
+    match nearest(rest, known) {
+        Some(known) => {
+            format!("environment variable {shown} is unknown: is it {PREFIX}{known}?")
+        }
         None => format!("environment variable {shown} is unknown and has no effect"),
     }
 }
 
 /// The known name with the fewest edits, if these are few for its length.
-fn nearest(name: &str) -> Option<&'static str> {
-    let rest = name.strip_prefix(PREFIX)?;
-    if rest.len() > SHOWN_MAX {
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > SHOWN_MAX {
         return None;
     }
-    let scored = known().map(|known| (edits(rest, &known[PREFIX.len()..]), known));
-    let (_, known) = scored.min()?;
-    is_near(rest, &known[PREFIX.len()..]).then_some(known)
+    let (_, known) = known.map(|known| (edits(name, known), known)).min()?;
+    is_near(name, known).then_some(known)
 }
 
 /// Whether one text may be a misspelling of the other: few edits for its length.
@@ -57,11 +59,6 @@ fn edits(from: &str, to: &str) -> usize {
         }
     }
     row[to.len()]
-}
-
-fn known() -> impl Iterator<Item = &'static str> {
-    let settings = [LISTEN.env, OPEN.env, BROADCAST.env, LOG.env];
-    settings.into_iter().chain(LIMITS.iter().map(|limit| limit.env))
 }
 
 const PREFIX: &str = "SWITCHBOARD_";
@@ -89,7 +86,10 @@ mod tests {
         assert_eq!(texts.len(), 2);
         assert!(texts[0].contains("SWITCHBOARD_COLOUR is unknown and has no effect"));
         assert!(texts[1].ends_with("is it SWITCHBOARD_MAX_MESSAGE?"), "{}", texts[1]);
-        assert_eq!(unknown_variables(known().map(OsString::from)), Vec::<String>::new());
+        assert_eq!(
+            unknown_variables(setting::variables().map(OsString::from)),
+            Vec::<String>::new()
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! 9000              127.0.0.1:9000
 //! 127.0.0.1:0       a free port; the start-up line names it
 //! 0.0.0.0:9000      every interface, where that is allowed
+//! unix:/run/s.sock  a socket in the file system
 //! ```
 //!
 //! No name is looked up: what a name means depends on the machine, and a server that listens
@@ -14,8 +15,11 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::Path;
 
-/// Where both subcommands listen unless told otherwise.
+use crate::net::ListenAddress;
+
+/// Where both servers listen unless told otherwise.
 pub(super) const DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
 /// Why a text is not an address to listen on.
@@ -29,6 +33,8 @@ pub(super) enum ListenError {
     NoPort,
     /// A number that is no port.
     PortTooLarge,
+    /// A socket's path that depends on where the server is started.
+    RelativePath,
     /// Anything else.
     Unreadable,
 }
@@ -45,9 +51,10 @@ impl fmt::Display for ListenError {
             }
             ListenError::NoPort => "the port is missing: write 127.0.0.1:8080 or [::1]:8080",
             ListenError::PortTooLarge => "a port is a number from 0 (any free one) to 65535",
+            ListenError::RelativePath => "the path of a socket begins with a slash: unix:/PATH",
             ListenError::Unreadable => {
                 "not an address and a port such as 127.0.0.1:8080, [::1]:8080, localhost:8080 or \
-                 8080 (other names are not looked up)"
+                 8080 (other names are not looked up), nor unix:/PATH"
             }
         };
         f.write_str(text)
@@ -55,7 +62,15 @@ impl fmt::Display for ListenError {
 }
 
 /// Reads one address.
-pub(super) fn parse(text: &str) -> Result<SocketAddr, ListenError> {
+pub(super) fn parse(text: &str) -> Result<ListenAddress, ListenError> {
+    match text.strip_prefix("unix:") {
+        Some(path) if Path::new(path).is_absolute() => Ok(ListenAddress::Unix(path.into())),
+        Some(_) => Err(ListenError::RelativePath),
+        None => parse_tcp(text).map(ListenAddress::Tcp),
+    }
+}
+
+fn parse_tcp(text: &str) -> Result<SocketAddr, ListenError> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return match address.ip().to_canonical() {
             IpAddr::V4(ip) if address.is_ipv6() => {
@@ -82,8 +97,11 @@ pub(super) fn parse(text: &str) -> Result<SocketAddr, ListenError> {
 }
 
 /// Whether only this machine reaches the address.
-pub(super) fn is_loopback(address: &SocketAddr) -> bool {
-    address.ip().is_loopback()
+pub(super) fn is_local(address: &ListenAddress) -> bool {
+    match address {
+        ListenAddress::Tcp(address) => address.ip().is_loopback(),
+        ListenAddress::Unix(_) => true,
+    }
 }
 
 /// The address to open on this machine for one that is listened on: `0.0.0.0` listens, but
@@ -112,6 +130,7 @@ mod tests {
             ("[::1]:9000", "[::1]:9000"),
             ("0.0.0.0:80", "0.0.0.0:80"),
             ("[::]:80", "[::]:80"),
+            ("unix:/run/a b.sock", "unix:/run/a b.sock"),
         ];
         for (text, wanted) in cases {
             assert_eq!(parse(text).map(|address| address.to_string()), Ok(wanted.to_owned()));
@@ -137,6 +156,8 @@ mod tests {
             ("127.1:80", ListenError::Unreadable),
             ("::1:zz", ListenError::Unreadable),
             ("ws://127.0.0.1:8080", ListenError::Unreadable),
+            ("unix:a.sock", ListenError::RelativePath),
+            ("unix:", ListenError::RelativePath),
             (" 8080", ListenError::Unreadable),
             ("8080 ", ListenError::Unreadable),
         ];
@@ -147,14 +168,14 @@ mod tests {
 
     #[test]
     fn loopback_is_told_from_the_rest() {
-        for text in ["127.0.0.1:1", "127.8.9.10:1", "[::1]:1"] {
-            assert!(is_loopback(&parse(text).unwrap()), "{text}");
+        for text in ["127.0.0.1:1", "127.8.9.10:1", "[::1]:1", "unix:/a"] {
+            assert!(is_local(&parse(text).unwrap()), "{text}");
         }
         for text in ["0.0.0.0:1", "[::]:1", "192.168.0.1:1"] {
-            assert!(!is_loopback(&parse(text).unwrap()), "{text}");
+            assert!(!is_local(&parse(text).unwrap()), "{text}");
         }
-        assert_eq!(reachable(parse("0.0.0.0:7").unwrap()), parse("127.0.0.1:7").unwrap());
-        assert_eq!(reachable(parse("[::]:7").unwrap()), parse("[::1]:7").unwrap());
-        assert_eq!(reachable(parse("10.0.0.1:7").unwrap()), parse("10.0.0.1:7").unwrap());
+        assert_eq!(reachable(parse_tcp("0.0.0.0:7").unwrap()), parse_tcp("127.0.0.1:7").unwrap());
+        assert_eq!(reachable(parse_tcp("[::]:7").unwrap()), parse_tcp("[::1]:7").unwrap());
+        assert_eq!(reachable(parse_tcp("10.0.0.1:7").unwrap()), parse_tcp("10.0.0.1:7").unwrap());
     }
 }

@@ -1,5 +1,7 @@
 //! What a callback may do: the view of the engine that a [`Handler`](super::Handler) is given.
 
+use std::mem;
+
 use super::core::Core;
 use super::handler::{Cause, Delivery, Verdict};
 use super::remote::{Door, Remote};
@@ -109,10 +111,34 @@ impl Context<'_> {
         }
     }
 
+    /// Limits the messages of a connection to `auth_message_max_bytes`, until
+    /// [`release`](Context::release): for those who have not said who they are.
+    pub fn restrict(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id) {
+            slot.restricted = true;
+        }
+    }
+
+    /// Ends what [`restrict`](Context::restrict) began, also for what is read already.
+    pub fn release(&mut self, id: ConnId) {
+        if let Some(slot) = self.core.slots.get_mut(id)
+            && mem::take(&mut slot.restricted)
+        {
+            self.core.endpoint.message_max_bytes = self.core.limits.message_max_bytes;
+        }
+    }
+
     /// Begins the closing handshake; messages queued before it still leave. Without effect on a
     /// connection that is closing already. A reason longer than 123 bytes is cut.
     pub fn close(&mut self, id: ConnId, code: CloseCode, reason: &str) {
         self.core.close(id, code, reason, Cause::Application);
+    }
+
+    /// Asks for another tick after this one, without waiting for the network: for work that was cut
+    /// short so that the others have their turn. It goes on in
+    /// [`Handler::before_flush`](super::Handler::before_flush).
+    pub fn tick_again(&mut self) {
+        self.core.again = true;
     }
 
     /// Calls [`Handler::on_timer`](super::Handler::on_timer) with `key` in `after_ms`

@@ -55,6 +55,8 @@ pub(super) struct Core {
     pub ended: Vec<ConnId>,
     /// What callbacks have decided about pending connections, to be taken up when they are over.
     pub decided: Vec<(ConnId, Verdict)>,
+    /// Whether the handler has work left that it cut short.
+    pub again: bool,
     /// Connections that ended while they were pending, whose `on_abandoned` is owed.
     pub abandoned: Vec<ConnId>,
     /// Connections to be released at the end of the tick.
@@ -124,6 +126,7 @@ impl Core {
             is_flushing: false,
             ended: Vec::new(),
             decided: Vec::new(),
+            again: false,
             abandoned: Vec::new(),
             gone: Vec::new(),
             actions: Vec::new(),
@@ -169,6 +172,7 @@ impl Core {
             opened: false,
             surplus,
             door,
+            restricted: false,
             large: false,
             connection: Connection::new(),
             outbox: Outbox::new(),

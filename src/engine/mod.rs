@@ -122,6 +122,7 @@ impl<H: Handler> Engine<H> {
     /// calendar.
     pub fn begin_tick(&mut self, now: Millis, wall: UnixMillis) {
         self.core.wall = wall;
+        self.core.again = false;
         // A clock that jumps back would make deadlines overflow into the future.
         if now > self.core.now {
             self.core.now = now;
@@ -149,12 +150,27 @@ impl<H: Handler> Engine<H> {
         slot.counts.bytes_in += bytes.len() as u64;
         // One look is enough, and one that found nothing at all was none.
         slot.large = false;
-        let stage = slot.stage;
+        let (stage, restricted) = (slot.stage, slot.restricted);
         if answers_ping {
             self.core.schedule(id);
         }
-        self.serve(id, stage, bytes);
+        if restricted {
+            self.serve_restricted(id, stage, bytes);
+        } else {
+            self.serve(id, stage, bytes);
+        }
         self.flow(id)
+    }
+
+    /// For as long as this takes, the limit of the messages is another. What another connection
+    /// has begun to send is not looked at meanwhile.
+    #[cold]
+    fn serve_restricted(&mut self, id: ConnId, stage: Stage, bytes: &mut [u8]) {
+        let limits = &self.core.limits;
+        let usual = limits.message_max_bytes;
+        self.core.endpoint.message_max_bytes = limits.auth_message_max_bytes.min(usual);
+        self.serve(id, stage, bytes);
+        self.core.endpoint.message_max_bytes = usual;
     }
 
     #[inline]
@@ -275,10 +291,12 @@ impl<H: Handler> Engine<H> {
     pub fn resume(&mut self, id: ConnId) -> Flow {
         let Some(slot) = self.core.slots.get_mut(id) else { return Flow::Gone };
         slot.paused = false;
-        let stage = slot.stage;
+        let (stage, restricted) = (slot.stage, slot.restricted);
         let mut held = slot.take_held();
-        if !held.is_empty() {
-            self.serve(id, stage, &mut held);
+        match restricted {
+            _ if held.is_empty() => {}
+            true => self.serve_restricted(id, stage, &mut held),
+            false => self.serve(id, stage, &mut held),
         }
         self.core.endpoint.pool().keep_buffer(held);
         self.flow(id)
@@ -412,6 +430,7 @@ impl<H: Handler> Engine<H> {
             || !self.core.ended.is_empty()
             || !self.core.abandoned.is_empty()
             || !self.core.decided.is_empty()
+            || self.core.again
     }
 
     /// When the next deadline may pass.

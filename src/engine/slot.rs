@@ -46,6 +46,8 @@ pub(super) struct Slot {
     pub surplus: bool,
     /// By which kind of listener it came in.
     pub door: Door,
+    /// Its messages are limited to `auth_message_max_bytes`.
+    pub restricted: bool,
     /// Its last message was large; so will the next one be, as a rule.
     pub large: bool,
     pub connection: Connection,
@@ -234,7 +236,7 @@ mod tests {
 
     /// Whoever adds a field that most connections do not need finds a place for it in [`Cold`].
     #[test]
-    fn a_connection_is_160_bytes_in_the_slab() {
+    fn a_connection_is_152_bytes_in_the_slab() {
         assert_eq!(size_of::<Entry>(), 152);
     }
 }

@@ -33,8 +33,10 @@ pub struct GroupKey(u32);
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joined {
-    /// The user is a member, from now on or already.
-    Member(GroupKey),
+    /// The user was a member already.
+    Already(GroupKey),
+    /// The user is a member from now on.
+    Now(GroupKey),
     /// The user is in as many groups as one may be.
     TooMany,
 }
@@ -62,18 +64,30 @@ impl Groups {
 
     /// The user becomes a member of the group of this name, which exists from then on.
     pub fn join(&mut self, user: UserKey, name: &str) -> Joined {
+        self.join_within(user, name, self.groups_per_user_max)
+    }
+
+    /// The same for a user who may be in `groups_max` groups, and in no more than everybody.
+    pub fn join_within(&mut self, user: UserKey, name: &str, groups_max: usize) -> Joined {
+        let groups_max = groups_max.min(self.groups_per_user_max);
         let existing = self.keys.get(name).copied();
         if let Some(group) = existing
             && self.is_member(user, group)
         {
-            return Joined::Member(group);
+            return Joined::Already(group);
         }
-        if self.groups_of.get(&user).map_or(0, Vec::len) >= self.groups_per_user_max {
+        if self.groups_of(user).len() >= groups_max {
             return Joined::TooMany;
         }
-        let group = existing.unwrap_or_else(|| self.create(name));
-        self.enroll(user, group);
-        Joined::Member(group)
+        Joined::Now(self.put(user, name, existing))
+    }
+
+    /// The same without a limit: for what was granted and not asked for.
+    pub fn grant(&mut self, user: UserKey, name: &str) -> Joined {
+        match self.keys.get(name).copied() {
+            Some(group) if self.is_member(user, group) => Joined::Already(group),
+            existing => Joined::Now(self.put(user, name, existing)),
+        }
     }
 
     /// The user is no longer a member. Not having been one is no error.
@@ -112,6 +126,31 @@ impl Groups {
         dense::shrink_map(&mut self.groups_of);
     }
 
+    /// The group of this name, if it has a member.
+    pub fn find(&self, name: &str) -> Option<GroupKey> {
+        self.keys.get(name).copied()
+    }
+
+    /// The names of the groups a user is a member of, in no order.
+    pub fn names_of(&self, user: UserKey) -> impl Iterator<Item = &str> {
+        let keys = self.groups_of.get(&user).map_or(&[][..], Vec::as_slice);
+        keys.iter().map(|key| &*self.groups[key.0 as usize].name)
+    }
+
+    /// The groups a user is a member of, in no order.
+    pub fn groups_of(&self, user: UserKey) -> &[GroupKey] {
+        self.groups_of.get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    /// The name of a group.
+    ///
+    /// # Panics
+    ///
+    /// If the key is no longer valid.
+    pub fn name(&self, group: GroupKey) -> &str {
+        &self.groups[group.0 as usize].name
+    }
+
     /// The group of this name, if the user is a member of it. Whether it exists for others is
     /// not told.
     pub fn membership(&self, user: UserKey, name: &str) -> Option<GroupKey> {
@@ -143,8 +182,15 @@ impl Groups {
         self.memberships.len()
     }
 
-    fn is_member(&self, user: UserKey, group: GroupKey) -> bool {
+    /// Whether the user is a member of a group.
+    pub fn is_member(&self, user: UserKey, group: GroupKey) -> bool {
         self.memberships.contains_key(&(user, group))
+    }
+
+    fn put(&mut self, user: UserKey, name: &str, existing: Option<GroupKey>) -> GroupKey {
+        let group = existing.unwrap_or_else(|| self.create(name));
+        self.enroll(user, group);
+        group
     }
 
     fn create(&mut self, name: &str) -> GroupKey {
@@ -228,7 +274,7 @@ mod tests {
 
     fn join(groups: &mut Groups, user: UserKey, name: &str) -> GroupKey {
         match groups.join(user, name) {
-            Joined::Member(group) => group,
+            Joined::Already(group) | Joined::Now(group) => group,
             Joined::TooMany => panic!("too many groups"),
         }
     }
@@ -285,6 +331,13 @@ mod tests {
         join(&mut groups, user[1], "c");
         groups.leave(user[0], "a");
         join(&mut groups, user[0], "c");
+        check(&groups);
+        // A lower limit of one's own counts, a higher one does not.
+        assert_eq!(groups.join_within(user[1], "d", 1), Joined::TooMany);
+        assert_eq!(groups.join_within(user[0], "d", 3), Joined::TooMany);
+        assert!(matches!(groups.grant(user[0], "d"), Joined::Now(_)));
+        assert!(matches!(groups.grant(user[0], "d"), Joined::Already(_)));
+        assert_eq!(groups.names_of(user[0]).count(), 3);
         check(&groups);
     }
 

@@ -6,6 +6,7 @@ mod conn_map;
 mod dense;
 pub mod groups;
 mod hash;
+pub mod links;
 pub mod rooms;
 pub mod routes;
 mod slots;
@@ -17,6 +18,7 @@ pub use slots::{ConnId, Slots};
 mod tests {
     use super::groups::Groups;
     use super::hash::HASHES;
+    use super::links::Links;
     use super::rooms::Rooms;
     use super::routes::{Routes, Standing};
     use super::*;
@@ -26,12 +28,14 @@ mod tests {
         HASHES.set(0);
         let (mut slots, mut routes) = (Slots::new(), Routes::new());
         let (mut rooms, mut groups) = (Rooms::new(), Groups::new(10));
+        let mut hearers = Links::new();
         let mut all = Vec::new();
         for index in 0..users {
             let id = slots.insert(());
             let user = routes.connect(id, &format!("user{index}"), Standing::Named);
             rooms.enter(id, &format!("/{}", index % 100));
             let _ = groups.join(user, "everybody");
+            hearers.link(id, groups.find("everybody"));
             let _ = groups.join(user, &format!("{index}'s own"));
             let _ = groups.join(user, "some");
             all.push((id, user));
@@ -39,11 +43,13 @@ mod tests {
         for index in 0..users {
             let (id, user) = all[index * stride % users];
             groups.leave(user, "some");
+            hearers.unlink_left(id);
             routes.disconnect(id);
             rooms.leave(id);
             groups.leave_all(user);
         }
         assert!(routes.is_empty() && rooms.is_empty() && groups.is_empty());
+        assert!(hearers.is_empty());
         HASHES.get() / users
     }
 

@@ -74,6 +74,19 @@ impl Rooms {
         }
     }
 
+    /// All connections that came in on `path`, in no order; empty if there are none.
+    pub fn on(&self, path: &str) -> &[ConnId] {
+        match self.keys.get(path) {
+            Some(key) => &self.rooms[key.0 as usize].members,
+            None => &[],
+        }
+    }
+
+    /// All connections in all rooms.
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+        self.seats.iter().map(|(id, _)| id)
+    }
+
     /// How many rooms there are.
     pub fn len(&self) -> usize {
         self.rooms.len()

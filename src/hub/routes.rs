@@ -109,6 +109,15 @@ impl Routes {
         &self.users[user.0 as usize].name
     }
 
+    /// The same, to be kept when the user is gone.
+    ///
+    /// # Panics
+    ///
+    /// If the key is no longer valid.
+    pub fn shared_name(&self, user: UserKey) -> &Rc<str> {
+        &self.users[user.0 as usize].name
+    }
+
     /// Whether the user's name was chosen.
     ///
     /// # Panics

@@ -20,7 +20,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod ask;
 pub mod client;
+pub mod exchange;
 mod listener;
 mod machine;
 mod reactor;

@@ -107,6 +107,11 @@ impl Assembled {
         self.filled
     }
 
+    /// What is collected so far.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+
     /// Bytes that were written to, whether they are collected yet or not.
     pub(super) fn taken(&self) -> usize {
         self.buffer.len()

@@ -1,96 +1,82 @@
-//! Admission: which opening handshakes become connections of the relay, and as whom.
+//! Admission: which opening handshakes may become connections of the relay, whoever comes.
 //!
 //! ```text
 //!   GET /chat?user=bob HTTP/1.1
-//!       ^^^^^      ^^^ 400 not a name, 409 the number of a guest who is connected
+//!       ^^^^^      ^^^ 400 not a name
 //!       the room
 //!   Host: localhost:8080                       403 if not a loopback name, on loopback
-//!   Origin: http://localhost:3000              403 if not from this machine, on loopback
+//!   Origin: http://localhost:3000              403 if such pages may not come
 //!   Sec-WebSocket-Protocol: switchboard.plain  400 if it names only what is not spoken here
 //! ```
 //!
-//! This module does not know how a handshake is parsed or answered, only whether it may succeed.
+//! This module does not know how a handshake is parsed or answered, nor who comes.
 
 use std::borrow::Cow;
 
-use super::identity::Identities;
+use super::access::Access;
 use super::name::Name;
 use crate::config::Reach;
-use crate::hub::ConnId;
-use crate::wire::http::origin_is_loopback;
+use crate::engine::Remote;
 use crate::wire::{RequestHead, Response, Upgrade};
 
-/// A connection that is about to open.
-pub(super) struct Arrival {
-    pub(super) id: ConnId,
+/// What a handshake asks for that may succeed.
+pub(super) struct Handshake {
+    /// The room.
     pub(super) path: Box<str>,
-    pub(super) user: Option<Box<str>>,
-}
-
-/// An opening handshake that may succeed.
-pub(super) struct Admitted {
-    pub(super) arrival: Arrival,
+    /// Who the client says it is.
+    pub(super) claim: Option<Box<str>>,
+    /// What is echoed of what it offers.
     pub(super) protocol: Option<&'static str>,
 }
 
-impl Admitted {
-    /// Whether the name is nobody's number. The number of a guest is not to be taken: its owner
-    /// did not choose it, and could not know.
-    pub(super) fn check_free(self, identities: &Identities) -> Result<Admitted, Response> {
-        match &self.arrival.user {
-            Some(user) if identities.check_free(user).is_err() => Err(Response::text(
-                409,
-                "taken: this user id is the number of a guest who is connected\n",
-            )),
-            _ => Ok(self),
-        }
+impl Handshake {
+    /// Reads a handshake that RFC 6455 finds nothing wrong with.
+    pub(super) fn read(
+        head: &RequestHead<'_, '_>,
+        upgrade: &Upgrade<'_>,
+        name_max: usize,
+    ) -> Result<Handshake, Response> {
+        let protocol = choose_protocol(upgrade.protocols())?;
+        let claim = match head.query_value("user").map_err(Response::from)? {
+            Some(user) => Some(read_user(user, name_max)?),
+            None => None,
+        };
+        Ok(Handshake { path: head.path().into(), claim, protocol })
     }
 }
 
 /// On loopback a page of some other site may have its own name point here (DNS rebinding), and
-/// the browser would take it for the same origin; but it still sends its own name as `Host`.
-pub(super) fn check_host(reach: Reach, head: &RequestHead<'_, '_>) -> Result<(), Response> {
-    match reach {
-        Reach::Open => Ok(()),
-        Reach::Loopback if head.authority().is_some_and(|host| host.is_loopback()) => Ok(()),
-        Reach::Loopback => Err(Response::text(
+/// the browser would take it for the same origin; but it still sends its own name as `Host`. No
+/// browser is at the other end of a Unix socket.
+pub(super) fn check_host(
+    reach: Reach,
+    peer: Remote,
+    head: &RequestHead<'_, '_>,
+) -> Result<(), Response> {
+    match (reach, peer) {
+        (Reach::Open, _) | (_, Remote::Unix) => Ok(()),
+        _ if head.authority().is_some_and(|host| host.is_loopback()) => Ok(()),
+        _ => Err(Response::text(
             403,
             "forbidden: this server listens on this machine alone, and Host is another name\n",
         )),
     }
 }
 
-/// Judges an opening handshake that RFC 6455 finds nothing wrong with.
-pub(super) fn admit(
-    id: ConnId,
-    head: &RequestHead<'_, '_>,
-    upgrade: &Upgrade<'_>,
+// RFC 6455 §10.2: a server that is not meant for every web page verifies the origin.
+pub(super) fn check_origin(
+    access: &Access,
     reach: Reach,
-    name_max: usize,
-) -> Result<Admitted, Response> {
-    check_origin(reach, upgrade.origin)?;
-    let protocol = choose_protocol(upgrade.protocols())?;
-    let user = match head.query_value("user").map_err(Response::from)? {
-        Some(user) => Some(read_user(user, name_max)?),
-        None => None,
-    };
-    Ok(Admitted { arrival: Arrival { id, path: head.path().into(), user }, protocol })
-}
-
-// RFC 6455 §10.2: a server that is not meant for every web page verifies the origin. Without
-// credentials every page in the user's browser could speak here, so only pages from this
-// machine may: from a server on it (any port), from a file, or from a sandboxed frame. Programs
-// that are no browsers send no Origin.
-fn check_origin(reach: Reach, origin: Option<&[u8]>) -> Result<(), Response> {
-    let may = match (reach, origin) {
-        (Reach::Open, _) | (Reach::Loopback, None) => true,
-        (Reach::Loopback, Some(b"null" | b"file://")) => true,
-        (Reach::Loopback, Some(origin)) => origin_is_loopback(origin),
-    };
-    if may {
+    origin: Option<&[u8]>,
+) -> Result<(), Response> {
+    if access.origins.admits(origin, reach, access.stake()) {
         return Ok(());
     }
-    Err(Response::text(403, "forbidden: this server is for pages from this machine alone\n"))
+    let text = match access.authentication.proves_names() || !access.origins.is_empty() {
+        true => "forbidden: pages of this origin may not come\n",
+        false => "forbidden: this server is for pages from this machine alone\n",
+    };
+    Err(Response::text(403, text))
 }
 
 // RFC 6455 §4.2.2, /subprotocol/: the server names one of those offered, or none.

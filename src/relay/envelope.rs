@@ -7,10 +7,10 @@
 //! ```
 //!
 //! [`Envelope::read`] is one pure function, and the first rule that matches decides (see the
-//! plain dialect's text, "What a frame is"). The object is walked once, and the values of six keys
-//! are kept as they were written; content is never parsed into a tree and never written anew, so
-//! big numbers, escapes, the order of keys and keys that occur twice inside it reach the receiver
-//! as they left the sender.
+//! plain dialect's text, "What a frame is"). The object is walked once, and the values of eight
+//! keys are kept as they were written; content is never parsed into a tree and never written
+//! anew, so big numbers, escapes, the order of keys and keys that occur twice inside it reach the
+//! receiver as they left the sender.
 //!
 //! The walk is the scanner's (`scan.rs`) for the usual message, and `serde_json`'s for whatever
 //! the scanner does not take: the scanner is fast, the parser is right, and a test holds the one
@@ -26,7 +26,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::name::{Name, unescape};
-use super::reply::Refusal;
+use super::reply::{Refusal, Target};
 use super::scan;
 
 /// What a text message is.
@@ -56,6 +56,8 @@ pub enum Envelope<'a> {
         sender: Option<Name<'a>>,
         /// The group.
         group: Name<'a>,
+        /// Whether this connection wants to hear who comes and goes.
+        events: Events,
     },
     /// A wish to be a member no longer.
     Leave {
@@ -64,7 +66,21 @@ pub enum Envelope<'a> {
         /// The group.
         group: Name<'a>,
     },
-    /// A question whether somebody is there.
+    /// A question who is a member of a group.
+    Members {
+        /// Who the message says it is from, if it does.
+        sender: Option<Name<'a>>,
+        /// The group.
+        group: Name<'a>,
+    },
+    /// A question whether somebody is online.
+    Presence {
+        /// Who the message says it is from, if it does.
+        sender: Option<Name<'a>>,
+        /// Who is asked after.
+        user: Name<'a>,
+    },
+    /// A question whether the server is there.
     Ping,
     /// Credentials.
     Auth {
@@ -72,7 +88,22 @@ pub enum Envelope<'a> {
         token: &'a str,
     },
     /// For everybody in the room, unchanged.
-    Broadcast,
+    Broadcast {
+        /// Who the message says it is from, if it is an object that does: any JSON value, as
+        /// written.
+        sender: Option<&'a str>,
+    },
+}
+
+/// What a `join` says about the group's presence events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Events {
+    /// Nothing: it stays as it is, which is off at first.
+    Unchanged,
+    /// This connection does not want them any more.
+    Off,
+    /// This connection wants them.
+    On,
 }
 
 /// The limits an envelope is read under.
@@ -104,6 +135,21 @@ impl<'a> Envelope<'a> {
             read_object(text, limits)
         } else {
             read_other(text, limits)
+        }
+    }
+}
+
+impl Envelope<'_> {
+    /// Whom it is for or about, as a refusal repeats it.
+    pub fn target(&self) -> Target<'_> {
+        match self {
+            Envelope::Direct { receiver, .. } => Target::Receiver(receiver),
+            Envelope::Group { group, .. }
+            | Envelope::Join { group, .. }
+            | Envelope::Leave { group, .. }
+            | Envelope::Members { group, .. } => Target::Group(group),
+            Envelope::Presence { user, .. } => Target::User(user),
+            Envelope::Ping | Envelope::Auth { .. } | Envelope::Broadcast { .. } => Target::Nobody,
         }
     }
 }
@@ -142,20 +188,23 @@ pub(super) fn parse_fields(text: &str) -> Option<Fields<'_>> {
 fn read_other<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'a>, Refusal> {
     let deep = nesting_exceeds(text, limits.depth_max);
     if !deep && !names_a_destination(text) {
-        return Ok(Envelope::Broadcast);
+        return Ok(Envelope::Broadcast { sender: None });
     }
     // The rare case: only valid JSON has a nesting, and only text that is not JSON can be a
     // broken message to one user.
     match serde_json::from_str::<IgnoredAny>(text) {
         Ok(_) if deep => Err(Refusal::NestingTooDeep),
-        Ok(_) => Ok(Envelope::Broadcast),
+        Ok(_) => Ok(Envelope::Broadcast { sender: None }),
         Err(_) => not_json(text),
     }
 }
 
 /// What was meant for one is never broadcast, not even when it is broken.
 fn not_json<'a>(text: &str) -> Result<Envelope<'a>, Refusal> {
-    if names_a_destination(text) { Err(Refusal::InvalidJson) } else { Ok(Envelope::Broadcast) }
+    match names_a_destination(text) {
+        true => Err(Refusal::InvalidJson),
+        false => Ok(Envelope::Broadcast { sender: None }),
+    }
 }
 
 /// A key that means something here.
@@ -167,9 +216,23 @@ pub(super) enum Key {
     Content,
     Type,
     Token,
+    User,
+    Presence,
 }
 
 impl Key {
+    /// All of them, each in the place of its number.
+    const ALL: [Key; 8] = [
+        Key::Sender,
+        Key::Receiver,
+        Key::Group,
+        Key::Content,
+        Key::Type,
+        Key::Token,
+        Key::User,
+        Key::Presence,
+    ];
+
     /// The key that `text` begins with, closing quote and all, and what follows. `None`: some
     /// other key, or one of these with escapes in it.
     #[inline]
@@ -181,6 +244,8 @@ impl Key {
             [b'c', ..] => (Key::Content, text.strip_prefix("content\"")),
             [b't', b'y', ..] => (Key::Type, text.strip_prefix("type\"")),
             [b't', ..] => (Key::Token, text.strip_prefix("token\"")),
+            [b'u', ..] => (Key::User, text.strip_prefix("user\"")),
+            [b'p', ..] => (Key::Presence, text.strip_prefix("presence\"")),
             _ => return None,
         };
         Some((key, rest?))
@@ -195,6 +260,8 @@ impl Key {
             "content" => Some(Key::Content),
             "type" => Some(Key::Type),
             "token" => Some(Key::Token),
+            "user" => Some(Key::User),
+            "presence" => Some(Key::Presence),
             _ => None,
         }
     }
@@ -204,8 +271,10 @@ impl Key {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Fields<'a> {
     /// By [`Key`].
-    values: [Option<&'a str>; 6],
+    values: [Option<&'a str>; 8],
     is_repeated: bool,
+    /// Whether there are keys that mean nothing here.
+    has_others: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -214,6 +283,12 @@ impl<'a> Fields<'a> {
     #[inline]
     pub(super) fn set(&mut self, key: Key, value: &'a str) {
         self.is_repeated |= self.values[key as usize].replace(value).is_some();
+    }
+
+    /// Notes that there is a key that means nothing here.
+    #[inline]
+    pub(super) fn set_other(&mut self) {
+        self.has_others = true;
     }
 
     #[inline]
@@ -272,7 +347,7 @@ impl<'a> Fields<'a> {
         if self.value(Key::Sender).is_some() && self.value(Key::Content).is_some() {
             return Err(Refusal::ReceiverMissing);
         }
-        Ok(Envelope::Broadcast)
+        Ok(Envelope::Broadcast { sender: self.value(Key::Sender) })
     }
 
     /// `None` if `type` does not make this a control message: then it is a message whose content
@@ -285,30 +360,61 @@ impl<'a> Fields<'a> {
                 Some(Ok(Envelope::Auth { token }))
             }
             "join" if self.value(Key::Content).is_none() => {
-                Some(self.membership(self.value(Key::Group)?, name_max, |sender, group| {
-                    Envelope::Join { sender, group }
+                let group = self.value(Key::Group)?;
+                Some(self.membership(group, name_max).and_then(|(sender, group)| {
+                    Ok(Envelope::Join { sender, group, events: self.events()? })
                 }))
             }
             "leave" if self.value(Key::Content).is_none() => {
-                Some(self.membership(self.value(Key::Group)?, name_max, |sender, group| {
-                    Envelope::Leave { sender, group }
-                }))
+                let group = self.value(Key::Group)?;
+                let named = self.membership(group, name_max);
+                Some(named.map(|(sender, group)| Envelope::Leave { sender, group }))
             }
+            "members" if self.value(Key::Content).is_none() => {
+                let group = self.value(Key::Group)?;
+                let named = self.membership(group, name_max);
+                Some(named.map(|(sender, group)| Envelope::Members { sender, group }))
+            }
+            "presence" => self.presence(name_max),
             _ => None,
         }
     }
 
+    /// Who, and which group.
     fn membership(
         &self,
         group: &'a str,
         name_max: usize,
-        envelope: impl FnOnce(Option<Name<'a>>, Name<'a>) -> Envelope<'a>,
-    ) -> Result<Envelope<'a>, Refusal> {
+    ) -> Result<(Option<Name<'a>>, Name<'a>), Refusal> {
         if !group.starts_with('"') {
             return Err(Refusal::GroupNotAString);
         }
         let group = read_name(group, name_max, Refusal::InvalidGroup)?;
-        Ok(envelope(self.sender(name_max)?, group))
+        Ok((self.sender(name_max)?, group))
+    }
+
+    fn events(&self) -> Result<Events, Refusal> {
+        match self.value(Key::Presence) {
+            None => Ok(Events::Unchanged),
+            Some("false") => Ok(Events::Off),
+            Some("true") => Ok(Events::On),
+            Some(_) => Err(Refusal::PresenceNotABoolean),
+        }
+    }
+
+    /// A question who is online has these keys and no other. With more it is what some application
+    /// says to the room in its own words, as `{"type":"presence","user":"bob","state":"away"}`.
+    fn presence(&self, name_max: usize) -> Option<Result<Envelope<'a>, Refusal>> {
+        let user = self.value(Key::User)?;
+        let is_other = |key| !matches!(key, Key::Sender | Key::Type | Key::User);
+        let has_others = self.has_others
+            || Key::ALL.iter().any(|&key| is_other(key) && self.value(key).is_some());
+        let is_name = user.starts_with(|first: char| matches!(first, '"' | '-' | '0'..='9'));
+        if has_others || !is_name {
+            return None;
+        }
+        let user = read_name(user, name_max, Refusal::InvalidUser);
+        Some(user.and_then(|user| Ok(Envelope::Presence { sender: self.sender(name_max)?, user })))
     }
 
     #[inline]
@@ -340,8 +446,9 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         while let Some(key) = map.next_key::<&'de RawValue>()? {
             let value: &'de RawValue = map.next_value()?;
             // Half of a surrogate pair may be escaped in JSON; a key with one is none of ours.
-            if let Some(key) = unescape(key.get()).and_then(|key| Key::named(&key)) {
-                fields.set(key, value.get());
+            match unescape(key.get()).and_then(|key| Key::named(&key)) {
+                Some(key) => fields.set(key, value.get()),
+                None => fields.set_other(),
             }
         }
         Ok(fields)
@@ -351,7 +458,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 /// Whether valid JSON has more than `depth_max` objects and arrays inside one another.
 /// `serde_json` skips values without recursion and so without a limit; the receiver's parser
 /// may well recurse.
-fn nesting_exceeds(json: &str, depth_max: usize) -> bool {
+pub(super) fn nesting_exceeds(json: &str, depth_max: usize) -> bool {
     // Nothing is deeper than it has opening brackets, nor has more of them than bytes; so the
     // usual message costs one comparison here, and a large one a count that vectorises.
     json.len() > depth_max && opening_brackets(json) > depth_max && depth(json) > depth_max

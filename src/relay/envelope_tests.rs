@@ -17,7 +17,8 @@ fn refused(text: &str, refusal: Refusal) {
 
 #[track_caller]
 fn broadcast(text: &str) {
-    assert_eq!(read(text), Ok(Envelope::Broadcast), "{text}");
+    let read = read(text);
+    assert!(matches!(read, Ok(Envelope::Broadcast { .. })), "{text}: {read:?}");
 }
 
 #[track_caller]
@@ -113,12 +114,90 @@ fn a_control_message_is_known_by_its_type() {
     assert_eq!(read(r#"{"type":"auth","token":"t"}"#), Ok(Envelope::Auth { token: "\"t\"" }));
     assert_eq!(
         read(r#"{"type":"join","group":"g"}"#),
-        Ok(Envelope::Join { sender: None, group: name("g") })
+        Ok(Envelope::Join { sender: None, group: name("g"), events: Events::Unchanged })
     );
     assert_eq!(
         read(r#"{"type":"leave","group":"g","sender":"bob"}"#),
         Ok(Envelope::Leave { sender: Some(name("bob")), group: name("g") })
     );
+}
+
+#[test]
+fn a_join_may_say_whether_it_wants_to_hear_the_others() {
+    for (written, events) in [("true", Events::On), ("false", Events::Off)] {
+        assert_eq!(
+            read(&format!(r#"{{"presence":{written},"type":"join","group":"g"}}"#)),
+            Ok(Envelope::Join { sender: None, group: name("g"), events })
+        );
+    }
+    for written in ["null", "1", "\"true\"", "[]", "{}"] {
+        let text = format!(r#"{{"type":"join","group":"g","presence":{written}}}"#);
+        refused(&text, Refusal::PresenceNotABoolean);
+    }
+    // It means nothing elsewhere.
+    let text = r#"{"type":"leave","group":"g","presence":7}"#;
+    assert_eq!(read(text), Ok(Envelope::Leave { sender: None, group: name("g") }));
+    direct(r#"{"receiver":"a","content":1,"presence":[]}"#, "1");
+}
+
+#[test]
+fn members_are_asked_for_by_the_name_of_the_group() {
+    assert_eq!(
+        read(r#"{"type":"members","group":"g","sender":"bob"}"#),
+        Ok(Envelope::Members { sender: Some(name("bob")), group: name("g") })
+    );
+    refused(r#"{"type":"members","group":7}"#, Refusal::GroupNotAString);
+    refused(r#"{"type":"members","group":""}"#, Refusal::InvalidGroup);
+    broadcast(r#"{"type":"members"}"#);
+    let text = r#"{"type":"members","group":"g","content":1}"#;
+    assert_eq!(read(text), Ok(Envelope::Group { sender: None, group: name("g"), content: "1" }));
+}
+
+#[test]
+fn whether_somebody_is_online_is_asked_in_two_keys_and_no_more() {
+    let asked = |user| Ok(Envelope::Presence { sender: None, user: name(user) });
+    assert_eq!(read(r#"{"type":"presence","user":"bob"}"#), asked("bob"));
+    assert_eq!(read(r#"{"us\u0065r":1001,"type":"presence"}"#), asked("1001"));
+    assert_eq!(
+        read(r#"{"type":"presence","user":"bob","sender":"eve"}"#),
+        Ok(Envelope::Presence { sender: Some(name("eve")), user: name("bob") })
+    );
+    for bad in ["\"\"", "\"*\"", "1.5", "-1", "007"] {
+        let text = format!(r#"{{"type":"presence","user":{bad}}}"#);
+        // What is no number at all is no JSON either.
+        if bad == "007" { broadcast(&text) } else { refused(&text, Refusal::InvalidUser) }
+    }
+    refused(r#"{"type":"presence","user":"bob","sender":""}"#, Refusal::InvalidSender);
+    // What applications say in words of their own.
+    for text in [
+        r#"{"type":"presence","user":"bob","state":"away"}"#,
+        r#"{"type":"presence","user":"bob","\u0073tate":"away"}"#,
+        r#"{"type":"presence","user":"bob","content":1}"#,
+        r#"{"type":"presence","user":"bob","token":1}"#,
+        r#"{"type":"presence","user":"bob","presence":true}"#,
+        r#"{"type":"presence","user":{"id":1}}"#,
+        r#"{"type":"presence","user":null}"#,
+        r#"{"type":"presence","user":true}"#,
+        r#"{"type":"presence"}"#,
+        r#"{"user":"bob"}"#,
+    ] {
+        broadcast(text);
+    }
+    refused(r#"{"type":"presence","user":"bob","group":"g"}"#, Refusal::ContentMissing);
+}
+
+#[test]
+fn a_broadcast_object_keeps_what_it_says_it_is_from() {
+    for (text, sender) in [
+        (r#"{"sender":"bob","text":"hi"}"#, Some("\"bob\"")),
+        (r#"{"text":"hi","sender":{"id":1}}"#, Some(r#"{"id":1}"#)),
+        (r#"{"s\u0065nder":7}"#, Some("7")),
+        (r#"{"text":"hi"}"#, None),
+        (r#"[{"sender":"bob"}]"#, None),
+        (r#"{"sender":"bob""#, None),
+    ] {
+        assert_eq!(read(text), Ok(Envelope::Broadcast { sender }), "{text}");
+    }
 }
 
 #[test]
@@ -180,7 +259,7 @@ fn sender_and_content_without_a_destination_are_refused() {
 
 #[test]
 fn a_known_key_twice_is_refused() {
-    for key in ["sender", "receiver", "group", "content", "type", "token"] {
+    for key in KEYS {
         refused(&format!(r#"{{"{key}":1,"{key}":1}}"#), Refusal::RepeatedKey);
     }
     // Keys are compared unescaped, however they are written.
@@ -284,7 +363,7 @@ fn the_quick_count_agrees_with_the_plain_one() {
 
 #[test]
 fn what_is_usual_is_what_the_rules_make_of_it() {
-    let keys = ["sender", "receiver", "group", "content", "type", "token", "x"];
+    let keys: Vec<&str> = KEYS.into_iter().chain(["x"]).collect();
     let values =
         ["\"bob\"", "\"alice\"", "\"a\"", "7", "\"*\"", "\" a\"", "\"\\u0061b\"", "null", "[1]"];
     let mut seed = 0x2545_F491_4F6C_DD1D_u64;
@@ -316,3 +395,6 @@ fn what_is_usual_is_what_the_rules_make_of_it() {
     }
     assert!(usual > 100 && other > 100, "{usual} usual, {other} others");
 }
+
+const KEYS: [&str; 8] =
+    ["sender", "receiver", "group", "content", "type", "token", "user", "presence"];

@@ -16,29 +16,44 @@
 //!
 //! This module does not know what a message looks like, or where it goes.
 
+use std::rc::Rc;
+
 use log::info;
 
+use super::envelope::Events;
+use super::membership::{GrantError, Granted, Membership};
 use super::name::Name;
+use super::narrow;
+use super::presence::Presence;
 use super::reply::Refusal;
+use crate::config::Limits;
 use crate::hub::ConnId;
-use crate::hub::groups::Groups;
+use crate::hub::groups::{Groups, Joined};
 use crate::hub::routes::{Departed, Renamed, Routes, Standing, UserKey};
 use crate::wire::Quoted;
 
 /// Everybody who is online, their connections and their groups.
 pub struct Identities {
     routes: Routes,
-    groups: Groups,
+    membership: Membership,
+    groups_per_user_max: usize,
     /// The next number for a guest whose own is taken. Never goes back.
     next_spare: u64,
 }
 
 impl Identities {
     /// Nobody is online.
-    pub fn new(groups_per_user_max: usize) -> Identities {
+    pub fn new(limits: &Limits) -> Identities {
+        let groups_per_user_max = narrow(limits.groups_per_user_max);
+        let names_max = narrow(limits.presence_names_max);
         Identities {
             routes: Routes::new(),
-            groups: Groups::new(groups_per_user_max),
+            membership: Membership::new(
+                Groups::new(groups_per_user_max),
+                Granted::new(narrow(limits.memberships_max)),
+                Presence::new(limits.presence_interval_ms, names_max),
+            ),
+            groups_per_user_max,
             next_spare: SPARE_FIRST,
         }
     }
@@ -50,12 +65,27 @@ impl Identities {
 
     /// Groups and their members.
     pub fn groups(&self) -> &Groups {
-        &self.groups
+        self.membership.groups()
     }
 
-    /// Groups and their members, to be changed.
-    pub fn groups_mut(&mut self) -> &mut Groups {
-        &mut self.groups
+    /// How many memberships were granted by a backend.
+    pub fn granted(&self) -> usize {
+        self.membership.granted()
+    }
+
+    /// How many connections hear a group, of all groups together.
+    pub fn hearing(&self) -> usize {
+        self.membership.hearing()
+    }
+
+    /// Memberships, and what is to be told about them.
+    pub(super) fn membership(&mut self) -> &mut Membership {
+        &mut self.membership
+    }
+
+    /// The groups that a user, online or not, is to be a member of whenever online.
+    pub(super) fn granted_to(&self, user: &str) -> &[Box<str>] {
+        self.membership.granted_to(user)
     }
 
     /// Whether a new connection may have this name.
@@ -73,7 +103,11 @@ impl Identities {
     /// A connection came: as the user of this name, or as a guest.
     pub fn arrive(&mut self, id: ConnId, name: Option<&str>) -> UserKey {
         if let Some(name) = name {
-            return self.routes.connect(id, name, Standing::Named);
+            let user = self.routes.connect(id, name, Standing::Named);
+            if let [_] = self.routes.connections(user) {
+                self.membership.came(user, self.routes.shared_name(user));
+            }
+            return user;
         }
         let mut number = id.serial().to_string();
         // Somebody may have called himself by the number before it came. Whoever loses it gets one
@@ -92,11 +126,14 @@ impl Identities {
     /// # Errors
     ///
     /// [`Refusal::SenderMismatch`] if the message names somebody else than the connection is;
-    /// [`Refusal::Taken`] if a guest names the number of another guest who is connected.
+    /// [`Refusal::Taken`] if a guest names the number of another guest who is connected;
+    /// [`Refusal::TooManyConnections`] if a guest names somebody with `connections_max` of them.
+    #[inline]
     pub fn speaker(
         &mut self,
         id: ConnId,
         sender: Option<&Name<'_>>,
+        connections_max: impl FnOnce() -> Option<u64>,
     ) -> Option<Result<UserKey, Refusal>> {
         let (user, name, standing) = self.routes.speaker(id)?;
         let Some(sender) = sender else { return Some(Ok(user)) };
@@ -104,28 +141,102 @@ impl Identities {
         match standing {
             Standing::Named if is_own => Some(Ok(user)),
             Standing::Named => Some(Err(Refusal::SenderMismatch)),
-            Standing::Guest => Some(self.claim(id, is_own, sender)),
+            Standing::Guest => Some(self.claim(id, is_own, sender, connections_max())),
         }
     }
 
     /// A connection is gone. Nothing happens if it never came.
     pub fn depart(&mut self, id: ConnId) {
+        let Some(user) = self.routes.user_of(id) else { return };
+        let name = Rc::clone(self.routes.shared_name(user));
+        self.membership.disconnected(id);
         if let Some(Departed::Last(user)) = self.routes.disconnect(id) {
-            self.groups.leave_all(user);
+            self.membership.gone(user, &name);
         }
     }
 
-    fn claim(&mut self, id: ConnId, is_own: bool, name: &str) -> Result<UserKey, Refusal> {
+    /// A user joins a group over one of the user's connections.
+    pub fn join(
+        &mut self,
+        id: ConnId,
+        user: UserKey,
+        group: &str,
+        groups_max: usize,
+        events: Events,
+    ) -> Joined {
+        let name = self.routes.shared_name(user);
+        self.membership.join(user, name, group, groups_max, (id, events))
+    }
+
+    /// A user becomes a member of a group without having asked, for as long as the user is there.
+    pub fn enroll(&mut self, user: UserKey, group: &str) {
+        self.membership.enroll(user, self.routes.shared_name(user), group);
+    }
+
+    /// A user leaves a group.
+    pub fn leave(&mut self, user: UserKey, group: &str) {
+        let connections = self.routes.connections(user);
+        self.membership.leave(user, self.routes.shared_name(user), connections, group);
+    }
+
+    /// A user is a member of a group from now on, whenever online.
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError`] if there is no room for it.
+    pub fn add_member(&mut self, user: &str, group: &str) -> Result<(), GrantError> {
+        self.membership.grant(user, group, self.groups_per_user_max)?;
+        if let Some(user) = self.routes.find(user) {
+            self.enroll(user, group);
+        }
+        Ok(())
+    }
+
+    /// A user is not a member of a group any more. Whether there was a membership.
+    pub fn remove_member(&mut self, user: &str, group: &str) -> bool {
+        let was_granted = self.membership.revoke(user, group);
+        let Some(user) = self.routes.find(user) else { return was_granted };
+        let was_member = self.groups().membership(user, group).is_some();
+        self.leave(user, group);
+        was_granted || was_member
+    }
+
+    fn claim(
+        &mut self,
+        id: ConnId,
+        is_own: bool,
+        name: &str,
+        connections_max: Option<u64>,
+    ) -> Result<UserKey, Refusal> {
         if !is_own {
             self.check_free(name)?;
+            let others =
+                self.routes.find(name).map_or(0, |user| self.routes.connections(user).len());
+            if connections_max.is_some_and(|max| others as u64 >= max) {
+                return Err(Refusal::TooManyConnections);
+            }
         }
         info!("claimed conn={id} user={}", Quoted(name.as_bytes()));
+        let user = self.routes.user_of(id);
+        let user = user.expect("invariant: the caller has found the connection's user");
+        let own_name = Rc::clone(self.routes.shared_name(user));
         let renamed = self.routes.rename(id, name);
         Ok(match renamed.expect("invariant: the caller has found the connection's user") {
-            Renamed::Record(user) => user,
+            Renamed::Record(user) => {
+                let name = self.routes.shared_name(user);
+                match is_own {
+                    true => self.membership.came(user, name),
+                    false => self.membership.renamed(user, &own_name, name),
+                }
+                user
+            }
             Renamed::Moved { from, into, is_gone } => {
+                let name = self.routes.shared_name(into);
                 if is_gone {
-                    self.groups.merge(from, into);
+                    self.membership.merged((from, &own_name), (into, name));
+                } else {
+                    // What it hears are the groups of somebody else.
+                    self.membership.disconnected(id);
                 }
                 into
             }

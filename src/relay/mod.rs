@@ -1,31 +1,46 @@
 #![doc = include_str!("PROTOCOL.md")]
 
+pub mod access;
 mod admission;
+mod bearers;
+mod control;
+mod entry;
 pub mod envelope;
 mod gap;
 mod identity;
+mod membership;
 pub mod name;
 mod page;
+mod presence;
+pub mod push;
+pub mod rejection;
 pub mod reply;
+mod routing;
 mod scan;
+mod session;
+
+use std::mem;
 
 use crate::config::{Broadcast, Limits, Reach};
-use crate::engine::{Closed, Context, Delivery, Handler, Request, Verdict};
+use crate::engine::{Closed, Context, Delivery, Door, Handler, Request, Verdict};
 use crate::hub::ConnId;
-use crate::hub::groups::Joined;
 use crate::hub::rooms::Rooms;
-use crate::hub::routes::UserKey;
-use crate::protocol::{Message, MessageKind};
+use crate::protocol::Message;
 
-use self::admission::Arrival;
+use self::access::Access;
+use self::bearers::EXPIRY_TIMER;
+use self::entry::{Gate, STRANGERS_TIMER};
 use self::envelope::{Envelope, EnvelopeLimits};
 use self::gap::Gaps;
 use self::identity::Identities;
-use self::name::Name;
-use self::reply::{Pieces, Refusal, Target, escape};
+pub use self::membership::GrantError;
+use self::presence::PRESENCE_TIMER;
+use self::push::{Call, Push};
+use self::reply::{Pieces, Refusal, Target};
+use self::session::{Excess, Sessions};
 
 /// What a relay is told at its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct RelayConfig {
     /// The limits of the server; those of the heading "Relay" are this module's.
     pub limits: Limits,
@@ -33,6 +48,8 @@ pub struct RelayConfig {
     pub broadcast: Broadcast,
     /// Who can come: decides which `Host` and `Origin` are accepted.
     pub reach: Reach,
+    /// What decides who may come in and do what.
+    pub access: Access,
 }
 
 impl Default for RelayConfig {
@@ -41,6 +58,7 @@ impl Default for RelayConfig {
             limits: Limits::relay(),
             broadcast: Broadcast::default(),
             reach: Reach::default(),
+            access: Access::open(),
         }
     }
 }
@@ -54,6 +72,10 @@ pub struct Counts {
     pub groups: usize,
     /// Rooms with at least one connection.
     pub rooms: usize,
+    /// Memberships that a backend granted, of users online or not.
+    pub granted: usize,
+    /// How many connections hear who comes to a group and goes, of all groups together.
+    pub hearing: usize,
 }
 
 /// The application: one user's message reaches exactly one other user.
@@ -64,10 +86,19 @@ pub struct Relay {
     identities: Identities,
     rooms: Rooms,
     gaps: Gaps,
-    /// Who is between `on_request` and `on_open`, which follow one another.
-    arrival: Option<Arrival>,
+    push: Push,
+    sessions: Sessions,
+    gate: Gate,
+    /// Whether a connection's name is more than a claim.
+    names_are_proven: bool,
+    /// How many members of a group are named to who asks.
+    members_max: usize,
+    /// What may be sent at once for what nobody is waiting for.
+    sends_max: usize,
     /// Devices that could not take a message which another device of the same user may take.
     missed: Vec<(ConnId, Delivery)>,
+    /// What SIGHUP calls: whoever reads the files again.
+    reload: Option<Box<dyn Fn() + Send>>,
     /// Where a name is escaped, in the rare case that it has to be.
     scratch: String,
 }
@@ -75,7 +106,8 @@ pub struct Relay {
 impl Relay {
     /// A relay with nobody online.
     pub fn new(config: RelayConfig) -> Relay {
-        let RelayConfig { limits, broadcast, reach } = config;
+        let RelayConfig { limits, broadcast, reach, mut access } = config;
+        let policy = mem::take(&mut access.policy);
         Relay {
             broadcast,
             reach,
@@ -83,13 +115,24 @@ impl Relay {
                 depth_max: narrow(limits.json_depth_max),
                 name_max: narrow(limits.user_id_max_bytes),
             },
-            identities: Identities::new(narrow(limits.groups_per_user_max)),
+            identities: Identities::new(&limits),
             rooms: Rooms::new(),
             gaps: Gaps::new(),
-            arrival: None,
+            push: Push::new(&limits),
+            names_are_proven: access.authentication.proves_names(),
+            sessions: Sessions::new(policy),
+            gate: Gate::new(access, &limits),
+            members_max: narrow(limits.members_shown_max),
+            sends_max: narrow(limits.send_budget_max),
             missed: Vec::new(),
+            reload: None,
             scratch: String::new(),
         }
+    }
+
+    /// Has this called on SIGHUP, in the event loop: it must not wait for anything.
+    pub fn set_reload(&mut self, reload: impl Fn() + Send + 'static) {
+        self.reload = Some(Box::new(reload));
     }
 
     /// How much the relay holds at the moment.
@@ -98,44 +141,83 @@ impl Relay {
             users: self.identities.routes().len(),
             groups: self.identities.groups().len(),
             rooms: self.rooms.len(),
+            granted: self.identities.granted(),
+            hearing: self.identities.hearing(),
         }
+    }
+
+    /// Counts a message; `None` if it is too much, which the sender has been told.
+    #[inline(never)]
+    fn charge(&mut self, cx: &mut Context<'_>, from: ConnId, message: Message<'_>) -> Option<()> {
+        match self.sessions.charge(from, cx.now(), message.as_bytes().len()) {
+            Ok(()) => Some(()),
+            Err(excess) => {
+                self.refuse_excess(cx, from, message, excess);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn refuse_excess(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        message: Message<'_>,
+        excess: Excess,
+    ) {
+        let pieces = match (excess, message) {
+            (Excess::TooLarge { max_bytes }, _) => Pieces::too_large(max_bytes, &mut self.scratch),
+            (Excess::Rate { after_ms }, Message::Binary(_)) => {
+                Pieces::rate(after_ms, Target::Nobody, &mut self.scratch)
+            }
+            (Excess::Rate { after_ms }, Message::Text(text)) => {
+                // Whom it was for says which message it was.
+                let envelope = Envelope::read(text, &self.envelope_limits);
+                let target = envelope.as_ref().map_or(Target::Nobody, Envelope::target);
+                let pieces = Pieces::rate(after_ms, target, &mut self.scratch);
+                return routing::reply(cx, &mut self.gaps, from, &pieces);
+            }
+        };
+        routing::reply(cx, &mut self.gaps, from, &pieces);
     }
 }
 
 impl Handler for Relay {
     fn on_request(
         &mut self,
-        _cx: &mut Context<'_>,
+        cx: &mut Context<'_>,
         id: ConnId,
         request: &Request<'_, '_>,
     ) -> Verdict {
-        if let Err(response) = admission::check_host(self.reach, request.head) {
+        if request.door == Door::Admin {
+            return self.push(cx, id, &Call::new(request));
+        }
+        if let Err(response) = admission::check_host(self.reach, request.peer, request.head) {
             return Verdict::Respond(response);
         }
         let Some(upgrade) = request.upgrade else {
             return Verdict::Respond(page::respond(request.head));
         };
-        let (reach, name_max) = (self.reach, self.envelope_limits.name_max);
-        let admitted = admission::admit(id, request.head, upgrade, reach, name_max)
-            .and_then(|admitted| admitted.check_free(&self.identities));
-        match admitted {
-            Ok(admitted) => {
-                self.arrival = Some(admitted.arrival);
-                Verdict::Upgrade { protocol: admitted.protocol }
-            }
-            Err(response) => Verdict::Respond(response),
-        }
+        self.admit(cx, id, request, upgrade).unwrap_or_else(Verdict::Respond)
     }
 
-    fn on_open(&mut self, _cx: &mut Context<'_>, id: ConnId) {
-        let arrival = self.arrival.take().filter(|arrival| arrival.id == id);
-        let arrival = arrival.expect("invariant: on_open follows its on_request at once");
-        self.identities.arrive(id, arrival.user.as_deref());
-        self.rooms.enter(id, &arrival.path);
+    fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        self.arrive(cx, id);
+    }
+
+    fn on_abandoned(&mut self, _cx: &mut Context<'_>, id: ConnId) {
+        self.gate.forget(id);
     }
 
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
-        let Message::Text(text) = message else { return self.broadcast(cx, id, message) };
+        if self.gate.is_stranger(id) {
+            return self.hear_stranger(cx, id, message);
+        }
+        if self.sessions.counts() && self.charge(cx, id, message).is_none() {
+            return;
+        }
+        let Message::Text(text) = message else { return self.broadcast(cx, id, message, None) };
         let envelope = Envelope::read(text, &self.envelope_limits);
         match &envelope {
             Ok(Envelope::Direct { sender, receiver, content }) => {
@@ -144,25 +226,62 @@ impl Handler for Relay {
             Ok(Envelope::Group { sender, group, content }) => {
                 self.group(cx, id, sender.as_ref(), group, content);
             }
-            Ok(Envelope::Join { sender, group }) => self.join(cx, id, sender.as_ref(), group),
+            Ok(Envelope::Join { sender, group, events }) => {
+                self.join(cx, id, sender.as_ref(), group, *events);
+            }
             Ok(Envelope::Leave { sender, group }) => self.leave(cx, id, sender.as_ref(), group),
+            Ok(Envelope::Members { sender, group }) => self.members(cx, id, sender.as_ref(), group),
+            Ok(Envelope::Presence { sender, user }) => self.presence(cx, id, sender.as_ref(), user),
             Ok(Envelope::Ping) => self.reply(cx, id, &Pieces::pong()),
             Ok(Envelope::Auth { .. }) => {
-                self.refuse(cx, id, Refusal::AuthNotConfigured, Target::Nobody);
+                let refusal = match self.names_are_proven {
+                    true => Refusal::AlreadyAuthenticated,
+                    false => Refusal::AuthNotConfigured,
+                };
+                self.refuse(cx, id, refusal, Target::Nobody);
             }
-            Ok(Envelope::Broadcast) => self.broadcast(cx, id, message),
+            Ok(Envelope::Broadcast { sender }) => self.broadcast(cx, id, message, *sender),
             Err(refusal) => self.refuse(cx, id, *refusal, Target::Nobody),
         }
     }
 
-    fn on_close(&mut self, _cx: &mut Context<'_>, id: ConnId, _closed: &Closed) {
+    fn on_close(&mut self, cx: &mut Context<'_>, id: ConnId, _closed: &Closed) {
         self.identities.depart(id);
         self.rooms.leave(id);
         self.gaps.forget(id);
+        self.sessions.close(id);
+        self.gate.forget(id);
+        // `before_flush` of this tick is over.
+        self.identities.membership().presence_mut().set_timer(cx);
+    }
+
+    fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
+        match key {
+            EXPIRY_TIMER => self.end_bearers(cx),
+            PRESENCE_TIMER => {
+                let Relay { identities, gaps, scratch, .. } = self;
+                let (groups, presence) = identities.membership().parts();
+                presence.announce(cx, groups, gaps, scratch, self.sends_max);
+            }
+            STRANGERS_TIMER => self.lose_patience(cx),
+            _ => {}
+        }
+    }
+
+    fn before_flush(&mut self, cx: &mut Context<'_>) {
+        self.work_off_batches(cx);
+        self.identities.membership().presence_mut().set_timer(cx);
     }
 
     fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
         self.gaps.announce(cx, id);
+    }
+
+    fn on_hangup(&mut self, _cx: &mut Context<'_>) {
+        match &self.reload {
+            Some(reload) => reload(),
+            None => log::info!("hangup ignored reason=\"there is nothing to reload\""),
+        }
     }
 
     fn user(&self, id: ConnId) -> Option<&str> {
@@ -171,198 +290,7 @@ impl Handler for Relay {
     }
 }
 
-impl Relay {
-    /// To every connection of one user, but never back to the one it came from.
-    fn direct(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: ConnId,
-        sender: Option<&Name<'_>>,
-        receiver: &str,
-        content: &str,
-    ) {
-        let target = Target::Receiver(receiver);
-        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
-        let routes = self.identities.routes();
-        let name = escape(routes.name(speaker), &mut self.scratch);
-        let parts = [r#"{"sender":""#, name, r#"","content":"#, content, "}"].map(str::as_bytes);
-        let delivery = match routes.find(receiver).map(|user| routes.connections(user)) {
-            None => Delivery::Gone,
-            Some([only]) if *only == from => Delivery::Gone,
-            Some([only]) => self.gaps.send_parts(cx, *only, MessageKind::Text, &parts),
-            Some(devices) => {
-                let others = devices.iter().copied().filter(|&to| to != from);
-                to_any_device(cx, &mut self.gaps, &mut self.missed, others, &parts)
-            }
-        };
-        match delivery {
-            Delivery::Queued => {}
-            Delivery::Congested => self.refuse(cx, from, Refusal::ReceiverCongested, target),
-            Delivery::Dropped => self.refuse(cx, from, Refusal::ServerCongested, target),
-            Delivery::Gone => self.refuse(cx, from, Refusal::ReceiverOffline, target),
-        }
-    }
-
-    /// To every connection of every member, but never back to the one it came from.
-    fn group(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: ConnId,
-        sender: Option<&Name<'_>>,
-        group: &str,
-        content: &str,
-    ) {
-        let target = Target::Group(group);
-        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
-        let (routes, groups) = (self.identities.routes(), self.identities.groups());
-        let Some(key) = groups.membership(speaker, group) else {
-            return self.refuse(cx, from, Refusal::NotAMember, target);
-        };
-        let mut escaped_group = String::new();
-        let name = escape(routes.name(speaker), &mut self.scratch);
-        let group = escape(group, &mut escaped_group);
-        let parts =
-            [r#"{"sender":""#, name, r#"","group":""#, group, r#"","content":"#, content, "}"]
-                .map(str::as_bytes);
-        let members = groups.members(key).iter();
-        let connections = members.flat_map(|&user| routes.connections(user)).copied();
-        let others = connections.filter(|&to| to != from);
-        to_everybody(cx, &mut self.gaps, others, MessageKind::Text, &parts);
-    }
-
-    /// To everybody in the room, unchanged.
-    fn broadcast(&mut self, cx: &mut Context<'_>, from: ConnId, message: Message<'_>) {
-        let to_itself = match self.broadcast {
-            Broadcast::Others => false,
-            Broadcast::All => true,
-            Broadcast::Off => {
-                return self.refuse(cx, from, Refusal::BroadcastOff, Target::Nobody);
-            }
-        };
-        let around = self.rooms.around(from).iter().copied();
-        let recipients = around.filter(|&to| to_itself || to != from);
-        to_everybody(cx, &mut self.gaps, recipients, message.kind(), &[message.as_bytes()]);
-    }
-
-    fn join(&mut self, cx: &mut Context<'_>, from: ConnId, sender: Option<&Name<'_>>, group: &str) {
-        let target = Target::Group(group);
-        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
-        match self.identities.groups_mut().join(speaker, group) {
-            Joined::Member(_) => self.confirm(cx, from, group),
-            Joined::TooMany => self.refuse(cx, from, Refusal::TooManyGroups, target),
-        }
-    }
-
-    fn leave(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: ConnId,
-        sender: Option<&Name<'_>>,
-        group: &str,
-    ) {
-        let Some(speaker) = self.speaker(cx, from, sender, Target::Group(group)) else { return };
-        self.identities.groups_mut().leave(speaker, group);
-        self.confirm(cx, from, group);
-    }
-
-    /// Who a routed message is from; `None` if it was refused, which the sender has been told.
-    fn speaker(
-        &mut self,
-        cx: &mut Context<'_>,
-        from: ConnId,
-        sender: Option<&Name<'_>>,
-        target: Target<'_>,
-    ) -> Option<UserKey> {
-        match self.identities.speaker(from, sender)? {
-            Ok(speaker) => Some(speaker),
-            Err(refusal) => {
-                self.refuse(cx, from, refusal, target);
-                None
-            }
-        }
-    }
-
-    fn refuse(&mut self, cx: &mut Context<'_>, to: ConnId, refusal: Refusal, target: Target<'_>) {
-        let pieces = Pieces::error(refusal, target, &mut self.scratch);
-        reply(cx, &mut self.gaps, to, &pieces);
-    }
-
-    fn confirm(&mut self, cx: &mut Context<'_>, to: ConnId, group: &str) {
-        let pieces = Pieces::ok(group, &mut self.scratch);
-        reply(cx, &mut self.gaps, to, &pieces);
-    }
-
-    fn reply(&mut self, cx: &mut Context<'_>, to: ConnId, pieces: &Pieces<'_>) {
-        reply(cx, &mut self.gaps, to, pieces);
-    }
-}
-
 /// A limit as a length; what no length can reach is no limit.
 fn narrow(limit: u64) -> usize {
     usize::try_from(limit).unwrap_or(usize::MAX)
-}
-
-/// A reply that its connection has no room for is a message it missed.
-fn reply(cx: &mut Context<'_>, gaps: &mut Gaps, to: ConnId, pieces: &Pieces<'_>) {
-    let delivery = gaps.send_parts(cx, to, MessageKind::Text, &pieces.as_parts());
-    gaps.note(to, delivery);
-}
-
-/// Queues one message to everybody; who has no room for it misses it and will be told. It is
-/// encoded once, and for a single recipient without the shared copy.
-fn to_everybody(
-    cx: &mut Context<'_>,
-    gaps: &mut Gaps,
-    recipients: impl Iterator<Item = ConnId> + Clone,
-    kind: MessageKind,
-    parts: &[&[u8]],
-) {
-    let mut first_two = recipients.clone();
-    match (first_two.next(), first_two.next()) {
-        (None, _) => {}
-        (Some(only), None) => {
-            let delivery = gaps.send_parts(cx, only, kind, parts);
-            gaps.note(only, delivery);
-        }
-        (Some(_), Some(_)) => {
-            let frame = cx.frame(kind, parts);
-            for to in recipients {
-                let delivery = gaps.send_frame(cx, to, &frame);
-                gaps.note(to, delivery);
-            }
-        }
-    }
-}
-
-/// Queues one message to the devices of one user and says what became of it: queued if any of
-/// them took it, and then those that had no room missed it; otherwise nobody missed anything,
-/// because the sender is told.
-fn to_any_device(
-    cx: &mut Context<'_>,
-    gaps: &mut Gaps,
-    missed: &mut Vec<(ConnId, Delivery)>,
-    devices: impl Iterator<Item = ConnId>,
-    parts: &[&[u8]],
-) -> Delivery {
-    let frame = cx.frame(MessageKind::Text, parts);
-    let mut outcome = Delivery::Gone;
-    missed.clear();
-    for to in devices {
-        let delivery = gaps.send_frame(cx, to, &frame);
-        match (delivery, outcome) {
-            (Delivery::Queued, _) => outcome = Delivery::Queued,
-            (Delivery::Congested, Delivery::Dropped | Delivery::Gone)
-            | (Delivery::Dropped, Delivery::Gone) => outcome = delivery,
-            _ => {}
-        }
-        if delivery != Delivery::Queued {
-            missed.push((to, delivery));
-        }
-    }
-    if outcome == Delivery::Queued {
-        for &(to, delivery) in &*missed {
-            gaps.note(to, delivery);
-        }
-    }
-    outcome
 }

@@ -44,8 +44,9 @@ pub(super) fn fields<'a>(text: &'a str, depth_max: usize, into: &mut Fields<'a>)
             Some(value) if value.starts_with('"') => split(value, string(&value.as_bytes()[1..])?)?,
             _ => member(behind, depth_max)?,
         };
-        if let Some(key) = key {
-            into.set(key, value);
+        match key {
+            Some(key) => into.set(key, value),
+            None => into.set_other(),
         }
         rest = match rest.strip_prefix(",\"") {
             Some(rest) => rest,
@@ -370,6 +371,8 @@ mod tests {
         "{}",
         " { } ",
         r#"{"receiver":1,"receiver":2,"x":{},"x":[]}"#,
+        r#"{"type":"join","group":"g","presence":true}"#,
+        r#"{"type":"presence","user":"bob","username":"x","presences":0}"#,
     ];
 
     #[test]

@@ -3,12 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { constants, inflateRawSync } from 'node:zlib';
 
 import { startServer } from './server.mjs';
 import {
   Desk, bareSocket, everything, launchBrowser, look, say, screenshot, texts, waitOnline, waitState,
   waitText,
 } from './windows.mjs';
+import { startWire } from './wire.mjs';
 
 // What Chromium itself prints when a connection is refused; a page cannot prevent it.
 const REFUSED = /WebSocket connection to .* failed|net::ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE/;
@@ -401,6 +403,61 @@ test('a flood leaves the page small and the last message in sight', async () => 
   await say(alice, '', 'still alive');
   await waitText(bob, 'still alive');
   await desk.close();
+});
+
+test('long messages are compressed on the wire, and arrive as they were written', async (here) => {
+  const agreed = {
+    off: '',
+    on: 'permessage-deflate; server_no_context_takeover; client_no_context_takeover',
+    takeover: 'permessage-deflate',
+  };
+  const lines = (name) => Array.from({ length: 150 }, (_, line) =>
+    `${name} writes line ${line}: ${'所以 ça va 🎉'.slice(line % 7)} and so on`);
+  for (const [mode, extensions] of Object.entries(agreed)) {
+    await server.stop();
+    server = await startServer({ more: ['--deflate', mode] });
+    const wire = await startWire(server.port);
+    here.after(() => wire.stop());
+    desk = new Desk(browser, wire);
+    await (await desk.context({})).addInitScript(() => {
+      window.sockets = [];
+      window.WebSocket = class extends WebSocket {
+        constructor(...args) { super(...args); window.sockets.push(this); }
+      };
+    });
+    const [alice, bob] = [await desk.openAs('alice'), await desk.openAs('bob')];
+    for (const page of [alice, bob]) {
+      assert.deepEqual(await page.evaluate(() => sockets.map((socket) => socket.extensions)),
+        [extensions]);
+    }
+    const [question, answer] = [lines('alice').join('\n'), lines('bob').join('\n')];
+    await say(alice, 'bob', question);
+    await look(bob, 'alice');
+    await waitText(bob, 'alice writes line 149');
+    await say(bob, 'alice', answer);
+    await waitText(alice, 'bob writes line 149');
+    for (const page of [alice, bob]) assert.deepEqual(await texts(page), [question, answer]);
+
+    const long = Buffer.byteLength(answer); // the shorter of the two
+    for (const frames of [wire.toServer(), wire.toBrowser()]) {
+      const compressed = frames.filter((frame) => frame.isCompressed);
+      if (mode === 'off') {
+        assert.equal(compressed.length, 0);
+        assert.equal(frames.filter(({ payload }) => payload.length > long).length, 2);
+      } else {
+        assert.ok(compressed.length >= 2, 'a question and an answer');
+        assert.ok(frames.every(({ payload }) => payload.length < long / 3), 'much shorter');
+      }
+      if (mode === 'on') {
+        // RFC 7692 §7.2.2: with the four octets that were taken off, each by itself.
+        const said = compressed.map(({ payload }) => JSON.parse(inflateRawSync(
+          Buffer.concat([payload, Buffer.from([0, 0, 0xff, 0xff])]),
+          { finishFlush: constants.Z_SYNC_FLUSH }).toString()).content);
+        for (const text of [question, answer]) assert.ok(said.includes(text));
+      }
+    }
+    await desk.close();
+  }
 });
 
 const overflow = (page) => page.evaluate(() => Math.max(0, document.documentElement.scrollWidth

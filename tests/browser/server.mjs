@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const BINARY = process.env.SWITCHBOARD_BIN
+export const BINARY = process.env.SWITCHBOARD_BIN
   || fileURLToPath(new URL('../../target/debug/switchboard', import.meta.url));
 const START_TIMEOUT_MS = 20_000;
 
@@ -45,6 +45,8 @@ export async function startServer({ port = 0, more = [] } = {}) {
     port: address,
     origin: `http://127.0.0.1:${address}`,
     webSocket: `ws://127.0.0.1:${address}`,
+    // What it has logged so far.
+    log: () => said.join(''),
     // Sends this signal to this process and no other.
     signal: (name) => child.kill(name),
     async stop(name = 'SIGKILL') {

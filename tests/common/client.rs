@@ -65,9 +65,19 @@ impl Client {
     }
 
     /// Reads the answer to a [`handshake`] that was sent already, with or without frames behind it.
-    pub fn after_handshake(mut stream: TcpStream, addr: SocketAddr) -> Result<Client, Option<u16>> {
+    pub fn after_handshake(stream: TcpStream, addr: SocketAddr) -> Result<Client, Option<u16>> {
+        Client::after_offering(stream, addr, &[])
+    }
+
+    /// The same after a handshake that offered these subprotocols.
+    pub fn after_offering(
+        mut stream: TcpStream,
+        addr: SocketAddr,
+        protocols: &[&str],
+    ) -> Result<Client, Option<u16>> {
         let host = addr.to_string();
-        let mut handshake = ClientHandshake::new(&host, "/", NONCE, &[]).expect("a good request");
+        let handshake = ClientHandshake::new(&host, "/", NONCE, protocols);
+        let mut handshake = handshake.expect("a good request");
         let mut answer = Vec::new();
         let len = loop {
             let mut bytes = [0; 4096];

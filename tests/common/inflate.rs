@@ -8,36 +8,69 @@ pub struct Inflated {
     pub bytes: Vec<u8>,
     /// The largest distance that was used.
     pub distance_max: usize,
+    /// How many blocks said that they are the last of their stream.
+    pub streams_ended: usize,
+    /// The last block said so.
+    pub is_ended: bool,
 }
 
 /// Decompresses blocks until the input ends with a whole one, at a whole byte. `history` is what
 /// may be referred to besides.
 pub fn inflate(history: &[u8], compressed: &[u8]) -> Option<Inflated> {
+    let (inflated, is_whole) = as_far_as_it_goes(history, compressed);
+    is_whole.then_some(inflated)
+}
+
+/// Decompresses a message, as RFC 7692 §7.2.2 says: with the four octets that its sender has taken
+/// off. They end a block without compression that is empty, so that nothing comes out of them.
+///
+/// RFC 7692 §7.2.3.4 has an octet behind a last block with BFINAL, with which those four make a
+/// block; without that octet the data is no less whole.
+pub fn inflate_message(history: &[u8], payload: &[u8]) -> Option<Inflated> {
+    let (without, is_whole) = as_far_as_it_goes(history, payload);
+    if is_whole && without.is_ended {
+        return Some(without);
+    }
+    let with = inflate(history, &[payload, &[0x00, 0x00, 0xFF, 0xFF]].concat())?;
+    (with.bytes == without.bytes).then_some(with)
+}
+
+/// What came out until the input ended or was wrong, and whether it ended as it should.
+fn as_far_as_it_goes(history: &[u8], compressed: &[u8]) -> (Inflated, bool) {
     let mut bits = Bits { bytes: compressed, place: 0 };
-    let mut out = history.to_vec();
-    let mut distance_max = 0;
-    while bits.place.next_multiple_of(8) < compressed.len() * 8 {
+    let mut inflated = Inflated { bytes: history.to_vec(), ..Inflated::default() };
+    let is_whole = blocks(&mut bits, &mut inflated).is_some();
+    inflated.bytes.drain(..history.len());
+    (inflated, is_whole)
+}
+
+fn blocks(bits: &mut Bits<'_>, inflated: &mut Inflated) -> Option<()> {
+    while bits.place < bits.bytes.len() * 8 {
+        inflated.is_ended = false;
         let is_final = bits.take(1)? == 1;
+        let (out, distance_max) = (&mut inflated.bytes, &mut inflated.distance_max);
         match bits.take(2)? {
-            0 => stored(&mut bits, &mut out)?,
+            0 => stored(bits, out)?,
             1 => {
                 let mut lengths = [8; 288];
                 lengths[144..256].fill(9);
                 lengths[256..280].fill(7);
-                block(&mut bits, &mut out, &mut distance_max, &lengths, &[5; 30])?;
+                block(bits, out, distance_max, &lengths, &[5; 30])?;
             }
             2 => {
-                let (literals, distances) = dynamic(&mut bits)?;
-                block(&mut bits, &mut out, &mut distance_max, &literals, &distances)?;
+                let (literals, distances) = dynamic(bits)?;
+                block(bits, out, distance_max, &literals, &distances)?;
             }
             _ => return None,
         }
         if is_final {
             // Another stream may follow, at a whole byte.
             bits.place = bits.place.next_multiple_of(8);
+            inflated.streams_ended += 1;
+            inflated.is_ended = true;
         }
     }
-    Some(Inflated { bytes: out.split_off(history.len()), distance_max })
+    Some(())
 }
 
 fn stored(bits: &mut Bits<'_>, out: &mut Vec<u8>) -> Option<()> {
@@ -80,9 +113,15 @@ fn block(
 /// The code lengths of a block with codes of its own (RFC 1951 §3.2.7).
 fn dynamic(bits: &mut Bits<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let (literals, distances, codes) = (bits.take(5)? + 257, bits.take(5)? + 1, bits.take(4)? + 4);
+    if literals > 286 || distances > 30 {
+        return None;
+    }
     let mut code_lengths = [0; 19];
     for place in &ORDER[..codes] {
         code_lengths[*place] = bits.take(3)? as u8;
+    }
+    if !is_complete(&code_lengths, false) {
+        return None;
     }
     let mut lengths = Vec::new();
     while lengths.len() < literals + distances {
@@ -94,8 +133,22 @@ fn dynamic(bits: &mut Bits<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
         };
         lengths.extend(std::iter::repeat_n(value, times));
     }
+    if lengths.len() > literals + distances {
+        return None;
+    }
     let distances = lengths.split_off(literals);
-    Some((lengths, distances))
+    let has_end = lengths[256] > 0;
+    (has_end && is_complete(&lengths, true) && is_complete(&distances, true))
+        .then_some((lengths, distances))
+}
+
+/// RFC 1951 §3.2.7: every sequence of bits means something, except that a single code may have one
+/// bit, and that there may be none at all.
+fn is_complete(lengths: &[u8], may_be_single: bool) -> bool {
+    let of = |len: u8| lengths.iter().filter(|other| **other == len).count();
+    let used: usize = (1..=15).map(|len| of(len) << (15 - len)).sum();
+    let is_single = of(1) == 1 && used == 1 << 14;
+    used == 1 << 15 || used == 0 || (may_be_single && is_single)
 }
 
 struct Bits<'b> {

@@ -18,6 +18,8 @@ use super::client::WAIT;
 pub struct Process {
     child: Child,
     pub addr: SocketAddr,
+    /// Where the push API listens, if it does, and on TCP.
+    pub admin: Option<SocketAddr>,
     /// What the greeting says about the connection limit.
     pub connections_max: usize,
     log: Arc<Mutex<String>>,
@@ -60,7 +62,7 @@ impl Process {
             }
         });
         let addr = ([0, 0, 0, 0], 0).into();
-        let mut process = Process { child, addr, connections_max: 0, log, stderr };
+        let mut process = Process { child, addr, admin: None, connections_max: 0, log, stderr };
         while process.connections_max == 0 {
             let Ok(line) = greeting.recv_timeout(WAIT) else {
                 // Ended, so that its log does.
@@ -71,6 +73,9 @@ impl Process {
             };
             if let Some((_, addr)) = line.split_once(" listening on ws://") {
                 process.addr = addr.parse().expect("an address");
+            }
+            if let Some((_, addr)) = line.split_once(" push API on http://") {
+                process.admin = Some(addr.parse().expect("an address"));
             }
             if let Some(rest) = line.strip_prefix("  up to ") {
                 let number = rest.split(' ').next().and_then(|number| number.parse().ok());

@@ -20,10 +20,11 @@ use std::rc::Rc;
 
 use switchboard::ConnId;
 use switchboard::config::Limits;
-use switchboard::engine::{Action, Door, Engine, Handler};
+use switchboard::engine::{Action, Context, Door, Engine, Handler, Remote};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, MessageKind, Step};
 use switchboard::relay::{Counts, Relay, RelayConfig};
+use switchboard::timer::{Millis, UnixMillis};
 
 /// What a client heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +69,9 @@ struct Inner {
     actions: Vec<Action>,
     resumed: Vec<ConnId>,
     client: Endpoint,
+    now: Millis,
+    /// Where connections come from.
+    remote: Remote,
 }
 
 /// The network between the server and one client.
@@ -97,7 +101,41 @@ impl World {
             actions: Vec::new(),
             resumed: Vec::new(),
             client: Endpoint::client(),
+            now: Millis(0),
+            remote: Remote::Tcp(SocketAddr::from(([127, 0, 0, 1], 50_000))),
         })))
+    }
+
+    /// Connections come from here from now on.
+    pub fn come_from(&self, remote: Remote) {
+        self.0.borrow_mut().remote = remote;
+    }
+
+    /// So many milliseconds go by. Nothing else in a world takes any time.
+    pub fn pass(&self, ms: u64) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.now = inner.now.after(ms);
+        inner.engine.begin_tick(inner.now, UnixMillis(inner.now.0));
+        inner.engine.run_timers();
+        inner.tick();
+    }
+
+    /// Speaks to the relay itself, as the server's own program does.
+    pub fn with_relay<T>(&self, call: impl FnOnce(&mut Relay, &mut Context<'_>) -> T) -> T {
+        let inner = &mut *self.0.borrow_mut();
+        let mut result = None;
+        inner.engine.inject(|relay, cx| result = Some(call(relay, cx)));
+        inner.tick();
+        result.expect("the call did not panic")
+    }
+
+    /// All these connections are lost in one tick.
+    pub fn lose(&self, peers: Vec<Peer>) {
+        let inner = &mut *self.0.borrow_mut();
+        for peer in peers {
+            inner.engine.reset(peer.id);
+        }
+        inner.tick();
     }
 
     /// Connects as the user, or as a guest.
@@ -144,7 +182,7 @@ impl World {
 
     fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> (ConnId, Answer) {
         let inner = &mut *self.0.borrow_mut();
-        let id = inner.engine.accept(SocketAddr::from(([127, 0, 0, 1], 50_000)), Door::Public);
+        let id = inner.engine.accept(inner.remote, Door::Public);
         let id = id.expect("there is room for a connection");
         let line = Line { connection: Connection::new(), arrived: Vec::new(), is_stalled: false };
         inner.lines.insert(id, line);

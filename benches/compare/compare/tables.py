@@ -145,6 +145,61 @@ def beside(samples, part, key, head, title):
     return f"\n### {title}\n\n" + table([head, "switchboard", "ratio"], rows)
 
 
+def deflate(samples):
+    """A table for each part; the first server is what the others are compared with."""
+    text = ""
+    titles = {
+        "echo": "Echoes of chat: bytes received on the wire, of the payload; processor time of the "
+                "server per message, to that without compression",
+        "fan-out": "A message to 1,000: likewise, per delivery",
+    }
+    for part, title in titles.items():
+        chosen = of(samples, "part", part)
+        names = unique(chosen, "server")
+        text += f"\n### {title}\n\n"
+        rows = []
+        for what in unique(chosen, "what"):
+            here = of(chosen, "what", what)
+            limit = per_cpu(here, OFF)
+            row = [f"{what} B" if what.isdigit() else what.replace("k", " KiB")]
+            for name in names:
+                volumes = [sample["report"]["compression"] for sample in of(here, "server", name)]
+                own = per_cpu(here, name)
+                ratios = [limit[number] / own[number] for number in own if limit.get(number)]
+                wire = f"{100 * median(volumes, 'received_ratio'):.0f} %"
+                if name != OFF and ratios:
+                    wire += f" · **{statistics.median(ratios):.2f}**{quartiles(ratios, '.2f')}"
+                row.append(wire)
+            rows.append(row)
+        text += table(["size", *names], rows)
+    chosen = of(samples, "part", "memory")
+    names = unique(chosen, "server")
+    text += "\n### Resident bytes per connection that has sent and received 1 KiB of chat\n\n"
+    rows = []
+    for count in unique(chosen, "what"):
+        row = [grouped(count)]
+        for name in names:
+            reports = [sample["report"] for sample in of(of(chosen, "what", count), "server", name)]
+            memories = [report["memory"] for report in reports]
+            row.append(grouped(median(memories, "per_connection_end")))
+        rows.append(row)
+    return text + table(["connections", *names], rows) + disturbed(samples)
+
+
+# The mode that others are compared with.
+OFF = "--deflate off"
+
+
+def per_cpu(samples, name):
+    """Messages per second of server CPU, by round."""
+    found = {}
+    for sample in of(samples, "server", name):
+        side = sample["report"]["server"] or {}
+        if side.get("messages_per_cpu_s"):
+            found[sample["round"]] = side["messages_per_cpu_s"]
+    return found
+
+
 def syscalls(samples):
     """What a message costs, and whether a connection is read and written once per tick."""
     text = (

@@ -148,6 +148,9 @@ pub struct Watched<H> {
     pub inner: H,
     /// Every connection that was ever opened.
     pub lives: HashMap<ConnId, Life>,
+    /// Calls that did not return. The engine catches what panics in a handler, and so would hide
+    /// an assertion that fails there.
+    pub unreturned: usize,
 }
 
 /// What the handler was told of one connection.
@@ -162,7 +165,7 @@ pub struct Life {
 impl<H> Watched<H> {
     /// Nothing was told yet.
     pub fn new(inner: H) -> Watched<H> {
-        Watched { inner, lives: HashMap::new() }
+        Watched { inner, lives: HashMap::new(), unreturned: 0 }
     }
 
     fn life(&mut self, id: ConnId) -> &mut Life {
@@ -172,39 +175,56 @@ impl<H> Watched<H> {
     }
 }
 
+impl<H> Watched<H> {
+    fn watch<T>(&mut self, call: impl FnOnce(&mut Watched<H>) -> T) -> T {
+        self.unreturned += 1;
+        let result = call(self);
+        self.unreturned -= 1;
+        result
+    }
+}
+
 impl<H: Handler> Handler for Watched<H> {
     fn on_request(&mut self, cx: &mut Context<'_>, id: ConnId, asked: &Request<'_, '_>) -> Verdict {
-        self.inner.on_request(cx, id, asked)
+        self.watch(|this| this.inner.on_request(cx, id, asked))
     }
 
     fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        assert!(self.lives.insert(id, Life::default()).is_none(), "{id} is opened twice");
-        self.inner.on_open(cx, id);
+        self.watch(|this| {
+            assert!(this.lives.insert(id, Life::default()).is_none(), "{id} is opened twice");
+            this.inner.on_open(cx, id);
+        });
     }
 
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
-        self.life(id).delivered.push(event(message));
-        self.inner.on_message(cx, id, message);
+        self.watch(|this| {
+            this.life(id).delivered.push(event(message));
+            this.inner.on_message(cx, id, message);
+        });
     }
 
     fn on_close(&mut self, cx: &mut Context<'_>, id: ConnId, closed: &Closed) {
-        let life = self.life(id);
-        life.is_closed = true;
-        assert_eq!(closed.counts.messages_in, life.delivered.len() as u64);
-        self.inner.on_close(cx, id, closed);
+        self.watch(|this| {
+            let life = this.life(id);
+            life.is_closed = true;
+            assert_eq!(closed.counts.messages_in, life.delivered.len() as u64);
+            this.inner.on_close(cx, id, closed);
+        });
     }
 
     fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        self.life(id);
-        self.inner.on_drained(cx, id);
+        self.watch(|this| {
+            this.life(id);
+            this.inner.on_drained(cx, id);
+        });
     }
 
     fn on_timer(&mut self, cx: &mut Context<'_>, key: u64) {
-        self.inner.on_timer(cx, key);
+        self.watch(|this| this.inner.on_timer(cx, key));
     }
 
     fn before_flush(&mut self, cx: &mut Context<'_>) {
-        self.inner.before_flush(cx);
+        self.watch(|this| this.inner.before_flush(cx));
     }
 
     fn user(&self, id: ConnId) -> Option<&str> {

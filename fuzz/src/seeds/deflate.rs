@@ -25,6 +25,15 @@ const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 /// Of zeros there are a hundred times as many as of these.
 const ZEROS: &[u8] = b"\x62\x60\x18\x05\xa3\x60\x14\x8c\x82\x51\x30\x0a\x46\x01\x00";
 
+/// The header of a block, which the four octets that a receiver puts back complete, as they do its
+/// end: two bits of them are left.
+const TWO_BITS_LEFT: &[u8] = b"\x04\xd9\x01\x05\x00\x00\x00\xc0\xb0\xbd\x7f\xe9\x03";
+
+/// The same: one bit is left.
+const ONE_BIT_LEFT: &[u8] = b"\x04\xd5\x01\x04\x00\x00\x00\xc2\xb0\x3d\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\
+    \x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x10";
+
 /// A name, the setting, and two messages.
 const MESSAGES: &[(&str, u8, &[u8], &[u8])] = &[
     ("rfc-one-block", TEXT | WINDOW_15, HELLO, HELLO),
@@ -34,6 +43,15 @@ const MESSAGES: &[(&str, u8, &[u8], &[u8])] = &[
     ("rfc-block-with-bfinal", TEXT, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", HELLO),
     ("bfinal-and-nothing-behind-it", 0, b"\x03\x00", b"\x00\x00"),
     ("rfc-bfinal-and-a-kept-window", KEEPS, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", HELLO),
+    (
+        "refers-back-over-a-stream",
+        KEEPS,
+        b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
+        b"\xf2\x00\x11\x00\x00",
+    ),
+    ("found-cut-inside-a-header", KEEPS, b"\x5d\x21", b"\x21\x21\x3d\x21\x21\x3d"),
+    ("cut-inside-a-header-two-bits-left", KEEPS, TWO_BITS_LEFT, HELLO),
+    ("cut-inside-a-header-one-bit-left", KEEPS, ONE_BIT_LEFT, HELLO),
     ("rfc-two-blocks", TEXT, b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", b""),
     ("rfc-empty-message", TEXT, b"\x00", b"\x00"),
     ("nothing-at-all", 0, b"", b""),

@@ -62,4 +62,12 @@ impl Inflater {
     pub fn inflate(&mut self, _: &[u8], _: &mut [u8]) -> Result<Inflated, ProtocolError> {
         match *self {}
     }
+
+    pub fn remember(&mut self, _: &[u8]) {
+        match *self {}
+    }
+
+    pub fn inflate_block(&mut self, _: &[u8], _: &mut [u8]) -> Result<Inflated, ProtocolError> {
+        match *self {}
+    }
 }

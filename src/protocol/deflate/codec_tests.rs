@@ -122,10 +122,63 @@ fn rfc7692_7_2_3_4_a_block_with_bfinal_ends_a_stream_and_not_the_connection() {
             let two = b"\xf3\x48\xcd\xc9\xc9\x07\x00\xf2\x48\xcd\xc9\xc9\x07\x00";
             assert_eq!(end.binary(two).unwrap(), b"HelloHello");
         }
-        // ... which does not refer to it.
+        // ... and refers to it.
         let back = b"\xf3\x48\xcd\xc9\xc9\x07\x00\xf2\x00\x11\x00\x00";
-        assert_eq!(end.binary(back), Err(ProtocolError::CompressedDataInvalid));
+        assert_eq!(end.binary(back).unwrap(), b"HelloHello");
     }
+}
+
+#[test]
+fn rfc7692_7_1_1_a_kept_window_reaches_back_over_a_stream_that_was_ended() {
+    let (hello, hello_again) = (b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", b"\xf2\x00\x11\x00\x00");
+    let ended_by_the_tail = b"\x01";
+    let mut end = End::server(&OWN);
+    for _ in 0..3 {
+        assert_eq!(end.binary(hello).unwrap(), b"Hello");
+        assert_eq!(end.binary(hello_again).unwrap(), b"Hello");
+        assert_eq!(end.binary(ended_by_the_tail).unwrap(), b"");
+        assert_eq!(end.binary(hello_again).unwrap(), b"Hello");
+    }
+    let mut end = End::server(&SHARED);
+    assert_eq!(end.binary(hello).unwrap(), b"Hello");
+    assert_eq!(end.binary(hello_again), Err(ProtocolError::CompressedDataInvalid));
+    // What came before the first stream that was ended is not there any more: an error.
+    let mut end = End::server(&OWN);
+    assert_eq!(end.binary(b"\xf2\x48\xcd\xc9\xc9\x07\x00").unwrap(), b"Hello");
+    assert_eq!(end.binary(b"\x03\x00").unwrap(), b"");
+    assert_eq!(end.binary(hello_again), Err(ProtocolError::CompressedDataInvalid));
+}
+
+#[test]
+fn a_window_that_is_restored_is_as_large_as_a_window() {
+    let (mut server, mut client) = (End::server(&OWN), End::new(Role::Client, &OWN));
+    // The last octet of a flush has the header of a block without compression: with BFINAL in it
+    // the stream ends with this message, and the client goes on as if nothing had been.
+    for len in [20_000, 10_000, 50_000, 500, 2_000, 40_000] {
+        let text = chatter(len);
+        let mut sent = server.compress(&[&text]).unwrap();
+        sent.extend(b"\x00\x00\xff\xff\x01");
+        assert!(client.binary(&sent).unwrap() == text);
+        assert!(client.context.as_ref().unwrap().past.as_ref().unwrap().len() <= WINDOW_BYTES);
+    }
+    // Two bytes, 32,768 back: the last and the first of what a window holds.
+    let mut end = End::server(&OWN);
+    let past = noise(WINDOW_BYTES);
+    for (piece, last) in [(&past[..20_000], 1), (&past[20_000..], 1)] {
+        let len = piece.len() as u16;
+        let stored = [&[last], &len.to_le_bytes()[..], &(!len).to_le_bytes(), piece].concat();
+        assert!(end.binary(&stored).unwrap() == piece);
+    }
+    // RFC 1951 §3.2.6: BTYPE 01, length 3 (7 bits), distance code 29 (5 bits), 13 extra bits.
+    let back = bits(&["010", "0000001", "11101", "1111111111111", "0000000", "000"]);
+    assert_eq!(end.binary(&back).unwrap(), past[..3]);
+}
+
+/// Octets of bits, in the order in which they are read.
+fn bits(groups: &[&str]) -> Vec<u8> {
+    let all = groups.concat();
+    let octet = |bits: &[u8]| bits.iter().rev().fold(0, |octet, bit| octet << 1 | (bit - b'0'));
+    all.as_bytes().chunks(8).map(octet).collect()
 }
 
 #[test]
@@ -227,6 +280,39 @@ fn rfc7692_7_2_2_a_message_cut_short_is_corrupt_at_every_place() {
             let cut = End::server(&agreed).binary(stored);
             assert_eq!(cut, Err(ProtocolError::CompressedDataInvalid), "{end} of a stored block");
         }
+    }
+}
+
+#[test]
+fn rfc7692_7_2_2_a_message_cut_inside_a_header_is_corrupt_whatever_bits_are_left() {
+    // The four octets that are put back complete the header of a block, or that and its end, and
+    // what is left of the last of them passes for the beginning of a block. Fuzzing found the
+    // first; after the second two bits are left, and after the third one.
+    let two_left = b"\x04\xd9\x01\x05\x00\x00\x00\xc0\xb0\xbd\x7f\xe9\x03";
+    let one_left = [b"\x04\xd5\x01\x04\x00\x00\x00\xc2\xb0\x3d", &[0; 31][..], b"\x10"].concat();
+    let found: [&[u8]; 3] = [b"\x5d\x21", two_left, &one_left];
+    for agreed in [SHARED, OWN] {
+        for cut in found {
+            let inflated = End::server(&agreed).binary(cut);
+            assert_eq!(inflated, Err(ProtocolError::CompressedDataInvalid), "{cut:02x?}");
+        }
+    }
+}
+
+#[test]
+fn streams_without_end_cost_no_more_than_some_windows() {
+    let text = chatter(40_000);
+    for agreed in [SHARED, OWN] {
+        let mut sent = End::server(&SHARED).compress(&[&text]).unwrap();
+        sent.extend(b"\x00\x00\xff\xff");
+        sent.extend(b"\x03\x00".repeat(10_000));
+        let mut end = End::server(&agreed);
+        assert!(end.binary(&sent).unwrap() == text);
+        let cost = end.codec.inflated_bytes;
+        assert_eq!(cost, text.len() as u64 + RESTORED_MAX_BYTES, "of 10,000 windows: 16");
+        // One that refers back where nobody looked any more is an error, and not another's text.
+        sent.extend(b"\x02\x00\x11\x00\x00");
+        assert_eq!(end.binary(&sent), Err(ProtocolError::CompressedDataInvalid));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::compressed::{Compression, Talk};
 use super::intake::{Control, Deaf, Expected, Fragments, Intake, Tally};
 use super::ledger::Ledger;
 use super::opening::{Opening, target};
@@ -15,7 +16,7 @@ use super::template::{Route, User};
 use super::{BenchError, Progress};
 use crate::net::Io;
 use crate::net::client::{Clients, Ready, Wake, connections_possible, resolve};
-use crate::wire::{CloseCode, ClosePayload, MaskingKey, Opcode};
+use crate::wire::{CloseCode, ClosePayload, MaskingKey, Opcode, ProtocolError};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +43,13 @@ pub struct Conn {
     cut: usize,
     pub(super) control: Control,
     /// The sequence number of the message that is to be written next, or the rest of it.
-    next: u64,
+    pub(super) next: u64,
     /// How many messages it may write now.
-    credit: u64,
+    pub(super) credit: u64,
     /// How much of the next message's frame has been written.
     offset: usize,
+    /// `--deflate`: what speaks for it once it is open.
+    pub(super) talk: Option<Box<Talk>>,
 }
 
 impl Conn {
@@ -63,6 +66,7 @@ impl Conn {
             next: 0,
             credit: 0,
             offset: 0,
+            talk: None,
         }
     }
 }
@@ -83,9 +87,11 @@ pub struct Fleet {
     /// Whether the run has been interrupted.
     pub interrupted: bool,
     pub(super) buffer: Vec<u8>,
-    outgoing: Outgoing,
+    pub(super) outgoing: Outgoing,
     pub(super) key: MaskingKey,
     pub(super) protocol: Protocol,
+    /// With `--deflate`.
+    pub(super) compression: Option<Compression>,
     closing: bool,
 }
 
@@ -103,8 +109,15 @@ impl Fleet {
             outgoing,
             key,
             protocol,
+            compression: None,
             closing: false,
         }
+    }
+
+    /// The same, and all connections offer to compress.
+    pub(super) fn with_compression(mut self, compression: Option<Compression>) -> Fleet {
+        self.compression = compression;
+        self
     }
 
     /// Opens a connection for each of the parts, and lets the server settle.
@@ -185,6 +198,9 @@ impl Fleet {
     /// Writes what a connection has to say, as far as it is taken.
     #[inline]
     pub fn flush(&mut self, id: usize) {
+        if self.conns[id].talk.is_some() {
+            return self.flush_compressed(id);
+        }
         let Some((stream, route)) = self.conns[id].part.sends else {
             return self.flush_replies(id);
         };
@@ -260,18 +276,20 @@ impl Fleet {
                 now: self.clients.now(),
                 key: self.key,
             };
-            let fed = match self.protocol {
-                Protocol::WebSocket => conn.scanner.feed(&self.buffer[..read], &mut intake),
-                Protocol::Raw => {
+            let bytes = &mut self.buffer[..read];
+            let fed = match (self.protocol, &mut conn.talk, &mut self.compression) {
+                (Protocol::WebSocket, Some(talk), Some(compression)) => {
+                    talk.feed(compression, bytes, &mut intake)
+                }
+                (Protocol::WebSocket, _, _) => conn.scanner.feed(bytes, &mut intake).map(|()| None),
+                (Protocol::Raw, _, _) => {
                     conn.cut += read;
                     intake.count(conn.cut / self.outgoing.frame_len());
                     conn.cut %= self.outgoing.frame_len();
-                    Ok(())
+                    Ok(None)
                 }
             };
-            if let Err(error) = fed {
-                self.end(id, &format!("broke RFC {} §{}: {error}", error.rfc(), error.section()));
-            }
+            self.judge(id, fed);
             if !self.goes_on(event, read) {
                 break;
             }
@@ -285,16 +303,32 @@ impl Fleet {
         while let Some(read) = self.read(id) {
             let conn = &mut self.conns[id];
             let mut deaf = Deaf { control: &mut conn.control, key: self.key };
-            if self.protocol == Protocol::WebSocket
-                && let Err(error) = conn.scanner.feed(&self.buffer[..read], &mut deaf)
-            {
-                self.end(id, &format!("broke RFC {} §{}: {error}", error.rfc(), error.section()));
-            }
+            let bytes = &mut self.buffer[..read];
+            let fed = match (self.protocol, &mut conn.talk, &mut self.compression) {
+                (Protocol::WebSocket, Some(talk), Some(compression)) => {
+                    talk.feed(compression, bytes, &mut deaf)
+                }
+                (Protocol::WebSocket, _, _) => conn.scanner.feed(bytes, &mut deaf).map(|()| None),
+                (Protocol::Raw, _, _) => Ok(None),
+            };
+            self.judge(id, fed);
             if !self.goes_on(event, read) {
                 break;
             }
         }
         self.flush(id);
+    }
+
+    /// What the frames of a read came to: nothing special, a Close and its reason, an error.
+    #[inline]
+    pub(super) fn judge(&mut self, id: usize, fed: Result<Option<String>, ProtocolError>) {
+        match fed {
+            Ok(None) => {}
+            Ok(reason) => self.conns[id].control.closed = reason,
+            Err(error) => {
+                self.end(id, &format!("broke RFC {} §{}: {error}", error.rfc(), error.section()));
+            }
+        }
     }
 
     /// One read; `None` when there is nothing more.
@@ -323,7 +357,8 @@ impl Fleet {
             }
             return false;
         }
-        if !control.replies.is_empty() {
+        let talk = &self.conns[event.id].talk;
+        if !control.replies.is_empty() || talk.as_ref().is_some_and(|talk| !talk.out.is_empty()) {
             self.flush(event.id);
         }
         read == self.buffer.len() || event.closing
@@ -363,7 +398,9 @@ impl Fleet {
             let conn = &mut self.conns[id];
             // What could not be sent will not be; half a frame is not followed by a Close frame.
             conn.credit = 0;
-            if conn.is_open && conn.offset == 0 {
+            if conn.talk.is_some() {
+                self.close_compressed(id);
+            } else if conn.is_open && conn.offset == 0 {
                 append_frame(&mut conn.control.replies, Opcode::Close, self.key, &payload);
                 self.flush_replies(id);
             }
@@ -382,7 +419,7 @@ impl Fleet {
     }
 }
 
-fn broken(error: &io::Error) -> String {
+pub(super) fn broken(error: &io::Error) -> String {
     format!("connection failed: {error}")
 }
 

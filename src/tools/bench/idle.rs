@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::fleet::{Fleet, Part};
 use super::histogram::Histogram;
-use super::load::messages;
+use super::load::fleet;
 use super::pace::Pace;
 use super::process::resident_bytes;
 use super::recorder::Recorder;
@@ -34,8 +34,7 @@ pub fn run(
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
     let parts = parts(settings);
-    let (outgoing, expected, key) = messages(settings, &parts);
-    let mut fleet = Fleet::new(clients, outgoing, key, settings.protocol);
+    let (mut fleet, expected) = fleet(settings, clients, &parts);
     let mut memory = Memory { connections: settings.connections, ..Memory::default() };
     let resident = || settings.pid.and_then(resident_bytes);
 
@@ -88,6 +87,7 @@ pub fn run(
         server: None,
         own: None,
         memory: Some(memory),
+        compression: fleet.compression.map(|shared| shared.volume),
     })
 }
 

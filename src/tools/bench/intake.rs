@@ -4,6 +4,9 @@
 //! bytes of stamp and the filler are compared with what they should be. Everything else takes the
 //! slow way, which finds out what it is instead.
 
+use std::rc::Rc;
+
+use super::chat::Chat;
 use super::ledger::{Arrival, Ledger};
 use super::outgoing::append_frame;
 use super::pace::Pace;
@@ -12,19 +15,38 @@ use super::scanner::Sink;
 use super::settings::Verify;
 use super::stamp::{NAME_DIGITS, SEQUENCE_MAX, STAMP_LEN, number, parse, stamp};
 use crate::net::client::Nanos;
-use crate::wire::{ClosePayload, MaskingKey, Opcode, Quoted};
+use crate::wire::{CloseCode, ClosePayload, MaskingKey, Opcode, Quoted};
 
 /// What messages are to look like when they come.
 #[derive(Debug)]
 pub struct Expected {
     /// The content, with any stamp.
     pub content: Vec<u8>,
+    /// What follows the stamp, if it is another in each message; contents have a whole stamp then.
+    pub chat: Option<Rc<Chat>>,
     /// The kind of message that was sent.
     pub opcode: Opcode,
     /// Where the content is.
     pub layout: Layout,
     /// What is compared.
     pub verify: Verify,
+}
+
+impl Expected {
+    /// What follows the stamp of this message.
+    #[inline]
+    fn filler(&self, stream: u32, sequence: u64) -> &[u8] {
+        match &self.chat {
+            None => &self.content[self.content.len().min(STAMP_LEN)..],
+            Some(chat) => chat.message(stream, sequence),
+        }
+    }
+
+    /// The same, as far as the stamp says which message it is.
+    fn filler_of(&self, digits: &[u8]) -> &[u8] {
+        let (stream, sequence) = parse(digits).unwrap_or_default();
+        self.filler(stream, sequence)
+    }
 }
 
 /// Where the content is in a message.
@@ -118,7 +140,9 @@ impl Intake<'_> {
             Some(found) => *found == whole,
             None => *found == whole[STAMP_LEN - stamp_len..],
         };
-        same_stamp && (self.expected.verify == Verify::Sequence || *filler == expected[stamp_len..])
+        same_stamp
+            && (self.expected.verify == Verify::Sequence
+                || *filler == *self.expected.filler(stream, self.ledger.next()))
     }
 
     #[inline]
@@ -199,8 +223,8 @@ impl Intake<'_> {
             return self.take_next(stream);
         }
         let found = payload.windows(len).position(|window| {
-            window[STAMP_LEN..] == self.expected.content[STAMP_LEN..]
-                && parse(&window[..STAMP_LEN]).is_some()
+            let (digits, filler) = window.split_at(STAMP_LEN);
+            parse(digits).is_some() && *filler == *self.expected.filler_of(digits)
         });
         let at = found.unwrap_or(at);
         match payload.get(at..at + len) {
@@ -235,7 +259,7 @@ impl Sink for Intake<'_> {
             return;
         }
         let (digits, filler) = payload.split_at(content.len().min(STAMP_LEN));
-        let same = self.trusts() || *filler == content[digits.len()..];
+        let same = self.trusts() || *filler == *self.expected.filler_of(digits);
         self.take_other(digits, same && opcode == self.expected.opcode);
     }
 
@@ -309,15 +333,21 @@ fn take_control(control: &mut Control, key: MaskingKey, opcode: Opcode, payload:
         Opcode::Close => {
             append_frame(&mut control.replies, Opcode::Close, key, payload.get(..2).unwrap_or(&[]));
             control.closed = Some(match ClosePayload::parse(payload) {
-                Ok(Some(ClosePayload { code, reason: "" })) => format!("closed with {code}"),
-                Ok(Some(ClosePayload { code, reason })) => {
-                    format!("closed with {code}, {}", Quoted(reason.as_bytes()))
-                }
-                Ok(None) => "closed without a close code".to_owned(),
+                Ok(Some(ClosePayload { code, reason })) => close_reason(Some(code), reason),
+                Ok(None) => close_reason(None, ""),
                 Err(error) => format!("closed with a malformed Close frame: {error}"),
             });
         }
         _ => {}
+    }
+}
+
+/// What a Close frame says, in words.
+pub(super) fn close_reason(code: Option<CloseCode>, reason: &str) -> String {
+    match (code, reason) {
+        (Some(code), "") => format!("closed with {code}"),
+        (Some(code), reason) => format!("closed with {code}, {}", Quoted(reason.as_bytes())),
+        (None, _) => "closed without a close code".to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@ impl Subject {
     fn new(size: usize, layout: Layout) -> Subject {
         let (content, opcode) = (content(size, Filler::Ascii), Opcode::Text);
         Subject {
-            expected: Expected { content, opcode, layout, verify: Verify::Content },
+            expected: Expected { content, chat: None, opcode, layout, verify: Verify::Content },
             sent: 1_000,
             scanner: Scanner::default(),
             ledger: Ledger::default(),

@@ -6,18 +6,22 @@
 //! ```
 
 use std::ops::Range;
+use std::rc::Rc;
 use std::time::Duration;
 
+use super::chat::{Chat, Form};
+use super::compressed::Compression;
 use super::fleet::{Fleet, Part};
 use super::histogram::Histogram;
 use super::intake::{Expected, Layout};
 use super::opening::random_key;
-use super::outgoing::{Outgoing, content};
+use super::outgoing::{Filler, Outgoing, content};
 use super::pace::Pace;
 use super::process::{self, Usage};
 use super::recorder::Recorder;
 use super::report::{Flow, Outcome, Report, Side};
 use super::settings::{BARE, Mode, PaceSetting, Settings};
+use super::stamp::STAMP_LEN;
 use super::template::{Route, User, render};
 use super::{BenchError, Progress, message_template};
 use crate::net::client::{Clients, Nanos, Ready};
@@ -33,8 +37,7 @@ pub fn run(
     progress: &mut Progress<'_>,
 ) -> Result<Report, BenchError> {
     let parts = parts(settings.mode, settings.connections);
-    let (outgoing, expected, key) = messages(settings, &parts);
-    let mut fleet = Fleet::new(clients, outgoing, key, settings.protocol);
+    let (mut fleet, expected) = fleet(settings, clients, &parts);
     fleet.open(settings, &parts, progress)?;
     let mut load = Load::new(settings, fleet, expected, &parts);
     load.run(progress)?;
@@ -42,30 +45,37 @@ pub fn run(
     Ok(load.report())
 }
 
-/// The frames of a run, and what is to come of them.
-pub(super) fn messages(
-    settings: &Settings,
-    parts: &[Part],
-) -> (Outgoing, Expected, crate::wire::MaskingKey) {
+/// No connection yet, the messages of a run, and what is to come of them.
+pub(super) fn fleet(settings: &Settings, clients: Clients, parts: &[Part]) -> (Fleet, Expected) {
     let template = message_template(settings);
     let bare = template == BARE;
-    let filler = settings.filler;
+    let layout = if bare { Layout::Bare } else { Layout::Within };
     // What stands within a text is text.
-    let filler =
-        if bare || filler.opcode() == TEXT { filler } else { super::outgoing::Filler::Ascii };
+    let filler = match settings.filler {
+        Filler::Binary if !bare => Filler::Ascii,
+        filler => filler,
+    };
     let content = content(settings.size, filler);
     let route = parts.iter().find_map(|part| part.sends).map_or(NOBODY, |(_, route)| route);
     let message = render(template, route, &content);
     let message = message.expect("invariant: Settings::check has rendered it");
-    let key = random_key();
+    let (len, key) = (content.len(), random_key());
+    let (verify, opcode) = (settings.verify, filler.opcode());
+    if settings.deflate {
+        let form = if bare { Form::Json } else { Form::Prose };
+        let chat = Rc::new(Chat::new(len.saturating_sub(STAMP_LEN), form));
+        let outgoing = Outgoing::unframed(&message, len, Rc::clone(&chat));
+        let expected = Expected { content, chat: Some(chat), opcode, layout, verify };
+        let fleet = Fleet::new(clients, outgoing, key, settings.protocol);
+        return (fleet.with_compression(Some(Compression::new())), expected);
+    }
     let copies = match settings.pace {
         PaceSetting::Pipeline(pipeline) => pipeline as usize,
         PaceSetting::Rate(_) => usize::MAX,
     };
-    let outgoing = Outgoing::new(&message, content.len(), filler.opcode(), key, copies);
-    let layout = if bare { Layout::Bare } else { Layout::Within };
-    let verify = settings.verify;
-    (outgoing, Expected { content, opcode: filler.opcode(), layout, verify }, key)
+    let outgoing = Outgoing::new(&message, len, opcode, key, copies);
+    let expected = Expected { content, chat: None, opcode, layout, verify };
+    (Fleet::new(clients, outgoing, key, settings.protocol), expected)
 }
 
 /// Who does what.
@@ -380,6 +390,7 @@ impl<'a> Load<'a> {
             _ => Flow::default(),
         };
         let (latency, intervals) = self.recorder.finish();
+        let compression = self.fleet.compression.as_ref().map(|shared| shared.volume.clone());
         Report {
             settings: self.settings.clone(),
             outcome: Outcome::new(&self.fleet, self.granted, self.granted * self.copies),
@@ -390,11 +401,10 @@ impl<'a> Load<'a> {
             server,
             own,
             memory: None,
+            compression,
         }
     }
 }
-
-const TEXT: crate::wire::Opcode = crate::wire::Opcode::Text;
 
 const NOBODY: Route =
     Route { from: User { role: b'u', number: 0 }, to: User { role: b'u', number: 0 } };

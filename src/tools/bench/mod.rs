@@ -25,6 +25,9 @@
 //! ([`scanner`], [`intake`]). A message costs no allocation and no system call of its own: one read
 //! and one write per connection that is ready.
 //!
+//! With `--deflate` this is not possible ([`compressed`]): each message is compressed and
+//! decompressed here as well, and each is another text ([`chat`]).
+//!
 //! # The physical limit
 //!
 //! With `--raw` the same frames go to a server that does not know WebSocket and passes on what it
@@ -34,6 +37,8 @@
 //! Nothing here knows Switchboard: what its users and messages look like is a
 //! [`template`] like any other's.
 
+pub mod chat;
+pub mod compressed;
 pub mod fleet;
 pub mod histogram;
 pub mod idle;

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use super::compressed::{OFFER, Talk};
 use super::fleet::{Conn, Fleet, Part};
 use super::intake::Deaf;
 use super::outgoing::append_frame;
@@ -15,7 +16,7 @@ use super::{BenchError, Progress};
 use crate::net::Io;
 use crate::net::client::Ready;
 use crate::wire::handshake::AnswerError;
-use crate::wire::{ClientHandshake, MaskingKey, Opcode, Parsed};
+use crate::wire::{ClientHandshake, DeflateAgreement, MaskingKey, Opcode, Parsed};
 
 /// The opening of all connections, a few handshakes at a time.
 pub(super) struct Opening<'a> {
@@ -80,6 +81,10 @@ impl<'a> Opening<'a> {
         let number = self.handshakes.len();
         let handshake = ClientHandshake::new(self.host, &self.targets[number], nonce(), &[])
             .map_err(BenchError::Request)?;
+        let handshake = match self.fleet.compression {
+            Some(_) => handshake.with_deflate(OFFER),
+            None => handshake,
+        };
         let source = source(self.addr.ip(), number);
         let connected = self.fleet.clients.connect(self.addr, source);
         connected.map_err(|source| self.connect_error(source))?;
@@ -119,7 +124,7 @@ impl<'a> Opening<'a> {
             Io::Broken(source) => Err(self.connect_error(source)),
             Io::Blocked | Io::Moved(_) => {
                 self.handshakes[id] = None;
-                self.opened(id, &[]);
+                self.opened(id, &mut [], None);
                 Ok(())
             }
         }
@@ -137,10 +142,10 @@ impl<'a> Opening<'a> {
             under_way.answer.extend_from_slice(&self.fleet.buffer[..read]);
             match under_way.handshake.check_response(&under_way.answer) {
                 Ok(Parsed::Partial) => {}
-                Ok(Parsed::Complete { len, .. }) => {
-                    let frames = under_way.answer.split_off(len);
+                Ok(Parsed::Complete { value, len }) => {
+                    let mut frames = under_way.answer.split_off(len);
                     self.handshakes[id] = None;
-                    self.opened(id, &frames);
+                    self.opened(id, &mut frames, value.deflate.as_ref());
                 }
                 Err(error) => return Err(self.refused(error)),
             }
@@ -154,20 +159,32 @@ impl<'a> Opening<'a> {
         BenchError::Refused { addr: self.addr, open: self.open as u64, error }
     }
 
-    fn opened(&mut self, id: usize, frames: &[u8]) {
+    /// What followed the answer in the same read is `frames`.
+    fn opened(&mut self, id: usize, frames: &mut [u8], agreed: Option<&DeflateAgreement>) {
         self.open += 1;
         let key = self.fleet.key;
         let conn = &mut self.fleet.conns[id];
         conn.is_open = true;
-        if let Some(hello) = &self.settings.hello {
-            let hello = fill_id(hello, conn.part.user);
-            append_frame(&mut conn.control.replies, Opcode::Text, key, hello.as_bytes());
-        }
+        let hello = self.settings.hello.as_ref().map(|hello| fill_id(hello, conn.part.user));
+        let hello = hello.as_deref().map(str::as_bytes);
         let mut deaf = Deaf { control: &mut conn.control, key };
-        if let Err(error) = conn.scanner.feed(frames, &mut deaf) {
-            self.fleet.end(id, &format!("broke RFC {} §{}: {error}", error.rfc(), error.section()));
-        }
-        self.fleet.flush_replies(id);
+        let fed = match &mut self.fleet.compression {
+            Some(compression) => {
+                let talk = conn.talk.insert(Box::new(Talk::new(compression, agreed)));
+                if let Some(hello) = hello {
+                    talk.say(compression, hello);
+                }
+                talk.feed(compression, frames, &mut deaf)
+            }
+            None => {
+                if let Some(hello) = hello {
+                    append_frame(&mut deaf.control.replies, Opcode::Text, key, hello);
+                }
+                conn.scanner.feed(frames, &mut deaf).map(|()| None)
+            }
+        };
+        self.fleet.judge(id, fed);
+        self.fleet.flush(id);
     }
 }
 

@@ -10,6 +10,9 @@
 //! connection that could write a part only: the rest is made again when it takes more. All
 //! connections share the one run of copies, however many messages each has outstanding.
 
+use std::rc::Rc;
+
+use super::chat::Chat;
 use super::stamp::{STAMP_LEN, stamp};
 use super::template::{Party, Rendered, Route};
 use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
@@ -27,6 +30,8 @@ pub struct Outgoing {
     stamp_at: usize,
     stamp_len: usize,
     names_at: Vec<(usize, Party)>,
+    /// What follows the stamp, if it is another in each message.
+    chat: Option<Rc<Chat>>,
 }
 
 impl Outgoing {
@@ -64,7 +69,27 @@ impl Outgoing {
                 .iter()
                 .map(|(at, party)| (header_len + at, *party))
                 .collect(),
+            chat: None,
         }
+    }
+
+    /// Messages that are not framed here but compressed first: each has a text of its own after
+    /// its stamp, which must be whole.
+    pub fn unframed(message: &Rendered, content_len: usize, chat: Rc<Chat>) -> Outgoing {
+        // A key of zeros masks nothing.
+        let plain = Outgoing::new(message, content_len, Opcode::Text, MaskingKey([0; 4]), 1);
+        Outgoing { chat: Some(chat), ..plain }
+    }
+
+    /// The payload of one message, of [`unframed`](Outgoing::unframed) ones.
+    pub fn payload(&mut self, route: &Route, stream: u32, sequence: u64) -> &[u8] {
+        self.frames(route, stream, sequence, 1);
+        if let Some(chat) = &self.chat {
+            let text = chat.message(stream, sequence);
+            self.run[self.stamp_at + self.stamp_len..][..text.len()].copy_from_slice(text);
+        }
+        let payload_at = self.header_len();
+        &self.run[payload_at..]
     }
 
     /// The length of a frame in bytes.
@@ -182,6 +207,7 @@ const RUN_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use super::super::chat::Form;
     use super::super::template::{User, render};
     use super::*;
     use crate::wire::Parsed;
@@ -235,6 +261,19 @@ mod tests {
                 ["0000010987654_3fe", "0000010987654_3ff"].map(|text| text.replace('_', ""));
             let wanted: Vec<&str> = whole.iter().map(|text| &text[16 - size..]).collect();
             assert_eq!(found, wanted);
+        }
+    }
+
+    #[test]
+    fn unframed_messages_have_a_text_of_their_own() {
+        let size = 300;
+        let chat = Rc::new(Chat::new(size - STAMP_LEN, Form::Prose));
+        let message = render("-{content}+{to}", route(0), &content(size, Filler::Ascii)).unwrap();
+        let mut outgoing = Outgoing::unframed(&message, size, Rc::clone(&chat));
+        for sequence in [0, 1, 99] {
+            let text = str::from_utf8(chat.message(7, sequence)).unwrap();
+            let wanted = format!("-000007{sequence:010x}{text}+r000007");
+            assert_eq!(outgoing.payload(&route(7), 7, sequence), wanted.as_bytes());
         }
     }
 

@@ -22,6 +22,7 @@
 //! | `ok` | no fault: the exit code is 0 |
 //! | `server`, `client` | the processes `--pid` and this one; see below |
 //! | `memory` | `idle` with `--pid`: see below |
+//! | `compression` | with `--deflate`: see below |
 //! | `timeline` | about a hundred intervals; see below |
 //!
 //! * Latencies, in microseconds: `count`, `mean`, `min`, `p50`, `p90`, `p99`, `p999`, `max`.
@@ -30,12 +31,16 @@
 //! * Memory: resident bytes `before`, `open`, `after_traffic` and at the `end`;
 //!   `per_connection_open`, `per_connection_after_traffic`, `per_connection_end`: what is more than
 //!   before; `open_seconds`.
+//! * Compression, of the whole run: `agreed` (each `response` of the server, `null` if it declined,
+//!   and on how many `connections`); `sent_bytes` on the wire for `sent_payload_bytes`, and
+//!   `sent_ratio`, the one divided by the other; the same as `received_...`.
 //! * Intervals: `end_s`, `messages_per_s`, `p50_us`, `p99_us`.
 
 use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::compressed::Volume;
 use super::fleet::Fleet;
 use super::histogram::Histogram;
 use super::intake::Tally;
@@ -65,6 +70,8 @@ pub struct Report {
     pub own: Option<Side>,
     /// What connections cost.
     pub memory: Option<Memory>,
+    /// What went over the wire, if compression was offered.
+    pub compression: Option<Volume>,
 }
 
 /// What became of the messages of a whole run.
@@ -263,7 +270,7 @@ impl Report {
             "protocol": settings.protocol.name(),
             "connections": settings.connections,
             "size": settings.size,
-            "kind": kind(settings.filler),
+            "kind": if settings.deflate { "chat" } else { kind(settings.filler) },
             "pipeline": pipeline,
             "rate": rate,
             "seconds": rounded(flow.seconds),
@@ -288,6 +295,7 @@ impl Report {
             "server": self.server.map(|side| side.json(flow)),
             "client": self.own.map(|side| side.json(flow)),
             "memory": self.memory.map(|memory| memory.json()),
+            "compression": self.compression.as_ref().map(Volume::json),
             "timeline": self.intervals.iter().map(timeline).collect::<Vec<_>>(),
         })
         .to_string()
@@ -320,6 +328,9 @@ impl Report {
                 side.lines(name, flow, &mut table);
             }
         }
+        for (name, text) in self.compression.iter().flat_map(Volume::lines) {
+            table.line(name, &text);
+        }
         if outcome.expected > 0 || settings.mode != Mode::Idle {
             outcome.lines(&mut table);
         }
@@ -339,7 +350,7 @@ impl Report {
             PaceSetting::Pipeline(pipeline) => format!(", {pipeline} outstanding"),
             PaceSetting::Rate(rate) => format!(", {rate} messages/s"),
         };
-        let kind = kind(*filler);
+        let kind = if self.settings.deflate { "chat" } else { kind(*filler) };
         let raw = if *protocol == Protocol::Raw { "raw " } else { "" };
         format!("{raw}{} {url}: {connections} {who}, {size} bytes {kind}{pace}", mode.name())
     }
@@ -434,7 +445,7 @@ pub(super) fn time(nanoseconds: u64) -> String {
     format!("{value:.digits$} {unit}")
 }
 
-fn bytes(count: f64) -> String {
+pub(super) fn bytes(count: f64) -> String {
     match count {
         0.0..1e4 => format!("{count:.0} B"),
         1e4..1e6 => format!("{:.1} kB", count / 1e3),
@@ -460,7 +471,7 @@ fn microseconds(nanoseconds: u64) -> f64 {
 }
 
 /// Three digits behind the point are enough for everything here.
-fn rounded(value: f64) -> f64 {
+pub(super) fn rounded(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::outgoing::Filler;
 use super::stamp::{STAMP_LEN, STREAM_MAX};
 use super::template::{self, TemplateError};
+use crate::protocol::DEFLATE_AVAILABLE;
 use crate::wire::http::Authority;
 
 /// One run of the load generator.
@@ -24,6 +25,9 @@ pub struct Settings {
     pub size: usize,
     /// What the content is made of, and with it the kind of message.
     pub filler: Filler,
+    /// Whether permessage-deflate is offered. Messages are chat then, each another one, and
+    /// `filler` is not looked at.
+    pub deflate: bool,
     /// When messages are sent.
     pub pace: PaceSetting,
     /// From the first message to the beginning of the measurement.
@@ -137,6 +141,7 @@ impl Settings {
             connections: 64,
             size: 125,
             filler: Filler::Binary,
+            deflate: false,
             pace: PaceSetting::Pipeline(1),
             warmup: Duration::from_secs(1),
             duration: Duration::from_secs(5),
@@ -167,6 +172,13 @@ impl Settings {
         if message != BARE && self.size < STAMP_LEN {
             return Err(SettingsError::Short);
         }
+        // Which text a message has, a cut stamp would not say.
+        if self.deflate && self.size < STAMP_LEN {
+            return Err(SettingsError::ShortChat);
+        }
+        if self.deflate && !DEFLATE_AVAILABLE {
+            return Err(SettingsError::DeflateAbsent);
+        }
         if self.connections >= STREAM_MAX {
             return Err(SettingsError::Connections);
         }
@@ -186,6 +198,8 @@ impl Settings {
 pub enum SettingsError {
     /// More connections than stamps can tell apart.
     Connections,
+    /// This build cannot compress.
+    DeflateAbsent,
     /// Idle connections have no rate.
     IdleRate,
     /// The message has no place for its content.
@@ -194,17 +208,25 @@ pub enum SettingsError {
     RawUsers,
     /// The content is too short to be found within a message.
     Short,
+    /// The content is too short to say which text it has.
+    ShortChat,
 }
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SettingsError::Connections => write!(f, "--connections: at most {}", STREAM_MAX - 1),
+            SettingsError::DeflateAbsent => {
+                f.write_str("--deflate: this build has no compression (the feature deflate)")
+            }
             SettingsError::IdleRate => f.write_str("--rate: connections of --mode idle have none"),
             SettingsError::Message(error) => write!(f, "--message: {error}"),
             SettingsError::RawUsers => f.write_str(
                 "--raw: a server that reads nothing has no users (direct, --register, --hello)",
             ),
+            SettingsError::ShortChat => {
+                write!(f, "--size: at least {STAMP_LEN} with --deflate")
+            }
             SettingsError::Short => {
                 write!(f, "--size: at least {STAMP_LEN} where the content is part of a message")
             }
@@ -345,6 +367,8 @@ mod tests {
         assert_eq!(short.check(), Err(SettingsError::Short));
         let bare = Settings { message: Some("{content}".into()), size: 0, ..plain.clone() };
         assert_eq!(bare.check(), Ok(()));
+        let chat = Settings { deflate: true, size: 15, ..plain.clone() };
+        assert_eq!(chat.check(), Err(SettingsError::ShortChat));
         let none = Settings { message: Some("{id}".into()), ..plain.clone() };
         assert_eq!(none.check(), Err(SettingsError::Message(TemplateError)));
         let idle = Settings { mode: Mode::Idle, pace: PaceSetting::Rate(1), ..plain.clone() };

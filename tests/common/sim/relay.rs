@@ -39,10 +39,17 @@ pub fn compose(random: &mut Random, serial: usize, client: usize, len: usize) ->
             let user = random.below(USERS);
             format!(r#"{{"receiver":"u{user}","content":"{content}"}}"#)
         }
-        5 => format!(r#"{{"type":"join","group":"g{}"}}"#, random.below(2)),
+        5 => {
+            let hears = ["", r#","presence":true"#, r#","presence":false"#][random.below(3)];
+            format!(r#"{{"type":"join","group":"g{}"{hears}}}"#, random.below(2))
+        }
         6 => format!(r#"{{"type":"leave","group":"g{}"}}"#, random.below(2)),
         7 => format!(r#"{{"group":"g{}","content":"{content}"}}"#, random.below(2)),
-        8 => r#"{"type":"ping"}"#.to_owned(),
+        8 => match random.below(3) {
+            0 => r#"{"type":"ping"}"#.to_owned(),
+            1 => format!(r#"{{"type":"members","group":"g{}"}}"#, random.below(2)),
+            _ => format!(r#"{{"type":"presence","user":"u{}"}}"#, random.below(USERS)),
+        },
         _ => {
             let kind = if random.percent(50) { MessageKind::Text } else { MessageKind::Binary };
             return Payload { kind, bytes: content.into_bytes() };

@@ -403,6 +403,14 @@ impl<H: Handler + Ledger> World<H> {
                 let text = format!("{} queued, {} received", queued.len(), client.received.len());
                 return fail(format!("conn {id}: {text}"));
             }
+            if let Some(Phase::Closed(closed)) = self.books().phases.get(&id) {
+                let counted = closed.counts.messages_out;
+                let is_known = matches!(self.inner().queued(id), Queued::Known(_));
+                let least = if is_known { queued.len() } else { client.received.len() };
+                if counted < least as u64 || (is_known && counted > least as u64) {
+                    return fail(format!("conn {id}: {counted} counted, {least} queued"));
+                }
+            }
             if let Some(Phase::Closed(closed)) = self.books().phases.get(&id)
                 && !self.may_end(client, closed.cause)
             {

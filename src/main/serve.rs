@@ -1,0 +1,134 @@
+//! The two servers of the binary, from their plan to their end.
+//!
+//! ```text
+//! plan --> files --> listeners --> event loop --> end
+//!            ^                         | SIGHUP
+//!            |                         v
+//!          the loader's thread <---- a bell
+//! ```
+//!
+//! The event loop opens no file: a thread of its own reads them again, and hands over what they
+//! say.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, TrySendError, sync_channel};
+use std::thread;
+
+use log::{error, info, warn};
+use switchboard::cli::{self, Loaded, Mode, Plan, Reloaded, Stream, Surroundings};
+use switchboard::echo::Echo;
+use switchboard::engine::Door;
+use switchboard::net::{Handle, Listen, ListenAddress};
+use switchboard::{Handler, Relay, RelayConfig, Server, logger};
+
+use super::{end, fail, print};
+
+/// Starts the server that was asked for and stays until it ends.
+pub fn run(plan: Plan) -> ExitCode {
+    // Before the log is: what is wrong in a file is said as what is wrong in a flag.
+    let loaded = match plan.mode {
+        Mode::Echo => None,
+        Mode::Serve => match cli::load(&plan, &cli::read_file) {
+            Ok(loaded) => Some(loaded),
+            Err(problems) => return end(&cli::usage_errors(&problems)),
+        },
+    };
+    // Flushes the log when it goes, after a panic too.
+    let _logger = logger::install(plan.log.clone());
+    let unknown = cli::unknown_variables(std::env::vars_os().map(|(name, _)| name));
+    let of_files = loaded.iter().flat_map(|loaded| &loaded.warnings);
+    for warning in unknown.iter().chain(&plan.warnings).chain(of_files) {
+        warn!("{warning}");
+    }
+    match loaded {
+        None => listen(&plan, Echo, |_| Ok(())),
+        Some(loaded) => relay(plan, loaded),
+    }
+}
+
+fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
+    let Plan { limits, broadcast, reach, .. } = plan;
+    let Loaded { access, courier, keys, .. } = loaded;
+    let mut relay = Relay::new(RelayConfig { limits, broadcast, reach, access });
+    relay.set_keys(keys);
+    let (bell, rings) = sync_channel(1);
+    relay.set_reload(move || match bell.try_send(()) {
+        // One that waits already will see what has changed since.
+        Ok(()) | Err(TrySendError::Full(())) => {}
+        Err(TrySendError::Disconnected(())) => error!("not reloaded: nobody reads the files"),
+    });
+    let started = plan.clone();
+    listen(&plan, relay, |handle| {
+        courier.map_or(Ok(()), |courier| courier.start(handle.clone()))?;
+        let loader = thread::Builder::new().name("loader".to_owned());
+        loader.spawn(move || reload(&rings, &started, &handle)).map(|_| ())
+    })
+}
+
+/// Opens the listeners, says so, and serves. `start` is called in between.
+fn listen<H: Handler>(
+    plan: &Plan,
+    handler: H,
+    start: impl FnOnce(Handle<H>) -> std::io::Result<()>,
+) -> ExitCode {
+    let public = plan.listen.iter().map(|address| (address, Door::Public));
+    let doors = public.chain(plan.admin.iter().map(|address| (address, Door::Admin)));
+    let doors: Vec<Listen> =
+        doors.map(|(address, door)| Listen { address: address.clone(), door }).collect();
+    let bound = Server::bind_listeners(plan.limits, &doors, handler).and_then(Server::with_signals);
+    let server = match bound {
+        Ok(server) => server,
+        Err(error) => return fail(&error),
+    };
+    if let Err(error) = start(server.handle()) {
+        return fail(&error);
+    }
+    let at = |door| -> Vec<ListenAddress> {
+        let listeners = server.listeners().iter().filter(|listen| listen.door == door);
+        listeners.map(|listen| listen.address.clone()).collect()
+    };
+    let greeting =
+        cli::greeting(plan, &at(Door::Public), &at(Door::Admin), server.connections_max());
+    print(Stream::Stdout, &greeting);
+    match server.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// The loader's thread: reads the files again whenever the bell rings.
+fn reload(rings: &Receiver<()>, started: &Plan, handle: &Handle<Relay>) {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    for () in rings {
+        match cli::reload(&args, Surroundings::system(), started) {
+            Ok(reloaded) => replace(reloaded, handle),
+            Err(problems) => {
+                for problem in problems {
+                    error!("not reloaded: {problem}");
+                }
+            }
+        }
+    }
+}
+
+fn replace(reloaded: Reloaded, handle: &Handle<Relay>) {
+    let Reloaded { plan, loaded, warnings } = reloaded;
+    let Loaded { access, courier, keys, warnings: of_files } = loaded;
+    let started = courier.map_or(Ok(()), |courier| courier.start(handle.clone()));
+    if let Err(error) = started {
+        return error!("not reloaded: {error}");
+    }
+    let told = handle.call(move |relay, cx| {
+        logger::set_filter(plan.log);
+        relay.reconfigure(cx, access);
+        relay.set_keys(keys);
+        for warning in plan.warnings.iter().chain(&of_files).chain(&warnings) {
+            warn!("{warning}");
+        }
+        info!("reloaded");
+    });
+    if let Err(error) = told {
+        error!("not reloaded: {error}");
+    }
+}

@@ -1,0 +1,132 @@
+//! Control: what a client says to the server and not to others.
+//!
+//! ```text
+//!   {"type":"join","group":"g","presence":true}   {"type":"ok","group":"g"}
+//!   {"type":"leave","group":"g"}                  {"type":"ok","group":"g"}
+//!   {"type":"members","group":"g"}                {"type":"members","group":"g",
+//!                                                  "members":["bob"],"count":1}
+//!   {"type":"presence","user":"bob"}              {"type":"presence","user":"bob","online":2}
+//! ```
+//!
+//! And what a backend says about memberships. Whether somebody may is asked before anything is
+//! looked up.
+//!
+//! This module does not know how messages are routed.
+
+use super::access::policy::Action;
+use super::envelope::Events;
+use super::membership::GrantError;
+use super::name::Name;
+use super::presence::write_members;
+use super::reply::{Pieces, Refusal, Target};
+use super::{Relay, narrow};
+use crate::engine::Context;
+use crate::hub::ConnId;
+use crate::hub::groups::Joined;
+use crate::protocol::MessageKind;
+
+impl Relay {
+    pub(super) fn join(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        group: &str,
+        events: Events,
+    ) {
+        let target = Target::Group(group);
+        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
+        if !self.may(cx, from, Action::Join(group)) {
+            return;
+        }
+        if events == Events::On && !self.may(cx, from, Action::Members(group)) {
+            return;
+        }
+        let groups_max = self.sessions.limits(from).groups_max.map_or(usize::MAX, narrow);
+        match self.identities.join(from, speaker, group, groups_max, events) {
+            Joined::TooMany => self.refuse(cx, from, Refusal::TooManyGroups, target),
+            Joined::Already(_) | Joined::Now(_) => self.confirm(cx, from, group),
+        }
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        group: &str,
+    ) {
+        let Some(speaker) = self.speaker(cx, from, sender, Target::Group(group)) else { return };
+        self.identities.leave(speaker, group);
+        self.confirm(cx, from, group);
+    }
+
+    /// Names the members of a group, to one of them.
+    pub(super) fn members(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        group: &str,
+    ) {
+        let target = Target::Group(group);
+        let Some(speaker) = self.speaker(cx, from, sender, target) else { return };
+        if !self.may(cx, from, Action::Members(group)) {
+            return;
+        }
+        let (routes, groups) = (self.identities.routes(), self.identities.groups());
+        let Some(key) = groups.membership(speaker, group) else {
+            return self.refuse(cx, from, Refusal::NotAMember, target);
+        };
+        let members = groups.members(key);
+        let names = members.iter().take(self.members_max).map(|&user| routes.name(user));
+        write_members(group, names, members.len(), &mut self.scratch);
+        let parts = [self.scratch.as_bytes()];
+        let delivery = self.gaps.send_parts(cx, from, MessageKind::Text, &parts);
+        self.gaps.note(from, delivery);
+        if self.scratch.capacity() > SCRATCH_MAX_BYTES {
+            self.scratch = String::new();
+        }
+    }
+
+    /// Says over how many connections a user is online.
+    pub(super) fn presence(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        sender: Option<&Name<'_>>,
+        user: &str,
+    ) {
+        let target = Target::User(user);
+        if self.speaker(cx, from, sender, target).is_none()
+            || !self.may(cx, from, Action::Presence(user))
+        {
+            return;
+        }
+        let routes = self.identities.routes();
+        let online = routes.find(user).map_or(0, |key| routes.connections(key).len());
+        let pieces = Pieces::online(user, online, &mut self.scratch);
+        super::routing::reply(cx, &mut self.gaps, from, &pieces);
+    }
+
+    // ---- what a backend decides ----------------------------------------------------------------
+
+    /// Makes a user a member of a group, at once if online and otherwise whenever that happens:
+    /// until the user leaves, or [`remove_member`](Relay::remove_member). Both are names that keep
+    /// the rules of [`Name`].
+    ///
+    /// # Errors
+    ///
+    /// [`GrantError`] if there is no room for it; then nothing has changed.
+    pub fn add_member(&mut self, user: &str, group: &str) -> Result<(), GrantError> {
+        self.identities.add_member(user, group)
+    }
+
+    /// Ends a membership, whoever wanted it. Whether there was one.
+    pub fn remove_member(&mut self, user: &str, group: &str) -> bool {
+        self.identities.remove_member(user, group)
+    }
+}
+
+/// A list of members may be long, and is rare.
+const SCRATCH_MAX_BYTES: usize = 16 * 1024;

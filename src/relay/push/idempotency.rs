@@ -1,0 +1,225 @@
+//! Idempotency: a request that is repeated takes effect once.
+//!
+//! ```text
+//!   POST /v1/messages   Idempotency-Key: 7f3a   {"receiver":"alice",…}   sent, 200 {"online":2}
+//!        (the answer is lost on its way, the backend tries again)
+//!   POST /v1/messages   Idempotency-Key: 7f3a   {"receiver":"alice",…}   not sent, the same answer
+//!   POST /v1/messages   Idempotency-Key: 7f3a   {"receiver":"bob",…}     422: this is another one
+//!                       (while the first is still being worked off)      409: wait for it
+//! ```
+//!
+//! What is kept is the answer to a request that took effect, and of its body a digest. A request
+//! that failed sent nothing, so nothing is kept of it and it may come again. What is kept is kept
+//! for its whole time: when there is no room for more, a new key is refused and none forgotten,
+//! because a forgotten key would let a message be sent twice.
+//!
+//! This module does not know what a request does.
+
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::failure::{Failure, Problem};
+use crate::timer::Millis;
+
+/// What a request is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct RequestKey {
+    /// Whose key of the API it came with.
+    pub(super) caller: Arc<str>,
+    /// The path.
+    pub(super) place: &'static str,
+    /// What `Idempotency-Key` says.
+    pub(super) id: Box<str>,
+}
+
+/// What to do with a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is the first of its kind.
+    New,
+    /// It was answered with this.
+    Answered(Rc<str>),
+}
+
+/// The requests that took effect, and their answers.
+#[derive(Debug)]
+pub(super) struct Table {
+    entries: HashMap<Rc<RequestKey>, Entry>,
+    /// The answered ones, the oldest first; they all stay equally long.
+    due: VecDeque<(Millis, Rc<RequestKey>)>,
+    /// What the entries take, about.
+    bytes: usize,
+    bytes_max: usize,
+    ttl_ms: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    digest: [u8; 32],
+    state: State,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    Running,
+    Answered(Rc<str>),
+}
+
+impl Table {
+    /// An empty table, of about `bytes_max` bytes at most; entries stay for `ttl_ms`.
+    pub(super) fn new(bytes_max: usize, ttl_ms: u64) -> Table {
+        Table { entries: HashMap::new(), due: VecDeque::new(), bytes: 0, bytes_max, ttl_ms }
+    }
+
+    /// A request came. If it is [new](Known::New), [`finish`](Table::finish) or
+    /// [`forget`](Table::forget) has to follow; until then, others with its key are refused. Room
+    /// for an answer of `answer_max` bytes is taken at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::IdempotencyReused`], [`Problem::IdempotencyRunning`],
+    /// [`Problem::IdempotencyFull`].
+    pub(super) fn begin(
+        &mut self,
+        now: Millis,
+        key: RequestKey,
+        body: &[u8],
+        answer_max: usize,
+    ) -> Result<Known, Failure> {
+        self.expire(now);
+        let digest: [u8; 32] = Sha256::digest(body).into();
+        if let Some(entry) = self.entries.get(&key) {
+            return match &entry.state {
+                _ if entry.digest != digest => Err(Problem::IdempotencyReused.into()),
+                State::Running => Err(Problem::IdempotencyRunning.into()),
+                State::Answered(answer) => Ok(Known::Answered(Rc::clone(answer))),
+            };
+        }
+        let bytes = ENTRY_BYTES + key.id.len() + answer_max;
+        if bytes > self.bytes_max.saturating_sub(self.bytes) {
+            return Err(Problem::IdempotencyFull.into());
+        }
+        self.bytes += bytes;
+        self.entries.insert(Rc::new(key), Entry { digest, state: State::Running, bytes });
+        Ok(Known::New)
+    }
+
+    /// The request took effect and was answered so.
+    pub(super) fn finish(&mut self, now: Millis, key: &RequestKey, answer: &str) {
+        let Some((key, entry)) = self.entries.remove_entry(key) else { return };
+        let bytes = ENTRY_BYTES + key.id.len() + answer.len();
+        self.bytes = self.bytes - entry.bytes + bytes;
+        self.due.push_back((now.after(self.ttl_ms), Rc::clone(&key)));
+        let state = State::Answered(Rc::from(answer));
+        self.entries.insert(key, Entry { state, bytes, ..entry });
+    }
+
+    /// The request had no effect: it may come again.
+    pub(super) fn forget(&mut self, key: &RequestKey) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.bytes -= entry.bytes;
+        }
+    }
+
+    /// How many are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Forgets those whose time is over: each once, so that it costs every request about one.
+    fn expire(&mut self, now: Millis) {
+        while let Some((until, _)) = self.due.front()
+            && *until <= now
+            && let Some((_, key)) = self.due.pop_front()
+        {
+            self.forget(&key);
+        }
+        if self.entries.is_empty() && self.entries.capacity() > 0 {
+            (self.entries, self.due) = (HashMap::new(), VecDeque::new());
+        }
+    }
+}
+
+/// What an entry takes beside its texts, about: two counted pointers, the key's parts, digest,
+/// state, and a place in a table that is half full.
+const ENTRY_BYTES: usize = 320;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str) -> RequestKey {
+        RequestKey { caller: Arc::from("billing"), place: "/v1/messages", id: id.into() }
+    }
+
+    fn problem(result: Result<Known, Failure>) -> Problem {
+        result.unwrap_err().problem
+    }
+
+    #[test]
+    fn the_example_of_the_module_documentation() {
+        let mut table = Table::new(10_000, 300_000);
+        let now = Millis(0);
+        assert_eq!(table.begin(now, key("7f3a"), b"alice", 100), Ok(Known::New));
+        let while_it_runs = table.begin(now, key("7f3a"), b"alice", 100);
+        assert_eq!(problem(while_it_runs), Problem::IdempotencyRunning);
+        table.finish(now, &key("7f3a"), "online 2");
+        let again = table.begin(Millis(299_999), key("7f3a"), b"alice", 100);
+        assert_eq!(again, Ok(Known::Answered(Rc::from("online 2"))));
+        let other = table.begin(now, key("7f3a"), b"bob", 100);
+        assert_eq!(problem(other), Problem::IdempotencyReused);
+        // Another caller's key, and the same key on another path, are other keys.
+        let callers = RequestKey { caller: Arc::from("cron"), ..key("7f3a") };
+        let places = RequestKey { place: "/v1/messages:batch", ..key("7f3a") };
+        for other in [callers, places] {
+            assert_eq!(table.begin(now, other.clone(), b"bob", 100), Ok(Known::New));
+            table.forget(&other);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_its_time_and_no_longer() {
+        let mut table = Table::new(10_000, 1_000);
+        for (at, id) in [(0, "a"), (500, "b")] {
+            assert_eq!(table.begin(Millis(at), key(id), b"", 0), Ok(Known::New));
+            table.finish(Millis(at), &key(id), id);
+        }
+        assert!(matches!(table.begin(Millis(999), key("a"), b"", 0), Ok(Known::Answered(_))));
+        assert_eq!(table.begin(Millis(1_000), key("a"), b"another", 0), Ok(Known::New));
+        table.forget(&key("a"));
+        assert!(matches!(table.begin(Millis(1_499), key("b"), b"", 0), Ok(Known::Answered(_))));
+        assert_eq!(table.begin(Millis(1_500), key("b"), b"", 0), Ok(Known::New));
+        table.forget(&key("b"));
+        assert_eq!((table.len(), table.bytes), (0, 0));
+    }
+
+    #[test]
+    fn a_full_table_refuses_new_keys_and_forgets_none() {
+        let mut table = Table::new(10 * (ENTRY_BYTES + 2 + 8), 1_000);
+        for n in 0..10 {
+            let id = format!("{n:02}");
+            assert_eq!(table.begin(Millis(0), key(&id), b"", 8), Ok(Known::New), "{id}");
+            table.finish(Millis(0), &key(&id), "12345678");
+        }
+        let one_more = table.begin(Millis(0), key("10"), b"", 8);
+        assert_eq!(problem(one_more), Problem::IdempotencyFull);
+        assert!(matches!(table.begin(Millis(0), key("00"), b"", 8), Ok(Known::Answered(_))));
+        assert_eq!(table.begin(Millis(1_000), key("10"), b"", 8), Ok(Known::New), "they are gone");
+    }
+
+    #[test]
+    fn what_has_no_effect_leaves_nothing() {
+        let mut table = Table::new(1_000, 1_000);
+        for _ in 0..100 {
+            assert_eq!(table.begin(Millis(0), key("a"), b"1", 500), Ok(Known::New));
+            table.forget(&key("a"));
+            assert_eq!(table.begin(Millis(0), key("a"), b"2", 500), Ok(Known::New));
+            table.forget(&key("a"));
+        }
+        assert_eq!((table.len(), table.bytes, table.due.len()), (0, 0, 0));
+    }
+}

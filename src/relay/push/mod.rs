@@ -1,0 +1,230 @@
+//! The push API: how a backend sends to users, over HTTP and its own listener.
+//!
+//! ```text
+//!   POST /v1/messages HTTP/1.1
+//!   Authorization: Bearer 3q2-7wAsiXwMuJb9z4hXrw             who: a key of the keys file
+//!   Content-Type: application/json
+//!   Idempotency-Key: 7f3a                                    once, however often it is sent
+//!
+//!   {"receiver":"alice","content":{"invoice":17}}
+//!                 |
+//!                 v
+//!   alice hears   {"sender":"billing","content":{"invoice":17}}
+//!                 |
+//!                 v
+//!   HTTP/1.1 200 OK        {"online":2}                      on two connections
+//! ```
+//!
+//! [`PROTOCOL.md`](super#a-way-in-for-backends) says what each request does, `openapi.json` says it
+//! to programs. A request is judged in this order: origin, key, path, method, body. Nothing is
+//! told to somebody without a key but that a key is needed.
+//!
+//! This module does not know sockets, or how HTTP is framed: it is given a head and a whole body.
+
+mod batch;
+mod deliver;
+mod failure;
+mod idempotency;
+mod json;
+pub mod keys;
+mod message;
+mod metrics;
+mod openapi;
+mod request;
+mod route;
+mod state;
+
+use crate::config::Limits;
+use crate::engine::{Context, Verdict};
+use crate::hub::ConnId;
+use crate::wire::Response;
+
+use self::batch::Batches;
+use self::deliver::Delivered;
+use self::failure::Failure;
+pub use self::failure::Problem;
+use self::idempotency::{Known, Table};
+use self::keys::{Key, Keys};
+use self::message::{MessageLimits, PushMessage};
+use self::metrics::{NO_PLACE, Tally};
+pub(super) use self::request::Call;
+use self::request::Caller;
+use self::route::{Guard, Place, Route};
+use super::{Relay, narrow};
+
+/// What the push API keeps between requests.
+pub(super) struct Push {
+    keys: Keys,
+    table: Table,
+    tally: Tally,
+    batches: Batches,
+    limits: MessageLimits,
+    /// Messages that one batch may send before the others have their turn.
+    send_budget: usize,
+}
+
+impl Push {
+    /// Nothing was pushed yet, and there is no key to do it with.
+    pub(super) fn new(limits: &Limits) -> Push {
+        Push {
+            keys: Keys::none(),
+            table: Table::new(narrow(limits.idempotency_table_bytes), limits.idempotency_ttl_ms),
+            tally: Tally::default(),
+            batches: Batches::default(),
+            limits: MessageLimits {
+                name_max: narrow(limits.user_id_max_bytes),
+                depth_max: narrow(limits.json_depth_max),
+                content_max: narrow(limits.message_max_bytes),
+                batch_max: narrow(limits.batch_max),
+            },
+            send_budget: narrow(limits.send_budget_max),
+        }
+    }
+}
+
+/// A request that is answered now, or later.
+enum Outcome {
+    Now(Response),
+    Later,
+}
+
+impl Relay {
+    /// Replaces the keys of the push API, of which there are none at first: for a server that
+    /// starts, or reads its keys file again. What is under way with an old key goes on.
+    pub fn set_keys(&mut self, keys: Keys) {
+        self.push.keys = keys;
+    }
+
+    /// Answers one request of the push API.
+    pub(super) fn push(&mut self, cx: &mut Context<'_>, id: ConnId, call: &Call<'_>) -> Verdict {
+        let place = Place::find(call.head.path());
+        let template = place.as_ref().map_or(NO_PLACE, Place::template);
+        let outcome = self.judge(cx, id, call, place);
+        match outcome.unwrap_or_else(|failure| Outcome::Now(failure.response())) {
+            Outcome::Now(response) => {
+                self.push.tally.answered(template, response.status());
+                Verdict::Respond(response)
+            }
+            Outcome::Later => Verdict::Pending,
+        }
+    }
+
+    fn judge(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        call: &Call<'_>,
+        place: Result<Place<'_>, Failure>,
+    ) -> Result<Outcome, Failure> {
+        call.check_origin()?;
+        let is_local = place.as_ref().is_ok_and(|place| place.guard() == Guard::Local);
+        let key = match call.bearer()? {
+            Some(presented) => self.push.keys.find(presented).cloned(),
+            None => None,
+        };
+        let may = key.is_some() || (is_local && call.caller == Caller::Local);
+        if !may {
+            return Err(Problem::Unauthorized.into());
+        }
+        let route = place?.route(call.head.method(), self.push.limits.name_max)?;
+        let now = |response| Ok(Outcome::Now(response));
+        match (route, key) {
+            (Route::Livez, _) => now(json_response(200, r#"{"status":"live"}"#)),
+            (Route::Readyz, _) if cx.is_stopping() => Err(Problem::Stopping.into()),
+            (Route::Readyz, _) => now(json_response(200, r#"{"status":"ready"}"#)),
+            (Route::Metrics, _) => now(self.metrics(cx)),
+            (Route::OpenApi, _) => now(openapi::respond()),
+            (Route::Stats, Some(_)) => now(self.stats(cx)),
+            (Route::User(user), Some(_)) => now(self.about_user(&user)),
+            (Route::Group(group), Some(_)) => self.about_group(&group, call.head).map(Outcome::Now),
+            (Route::Kick(user), Some(_)) => now(self.kick(cx, &user)),
+            (Route::AddMember { group, user }, Some(_)) => {
+                self.add(&group, &user).map(Outcome::Now)
+            }
+            (Route::RemoveMember { group, user }, Some(_)) => now(self.remove(&group, &user)),
+            (Route::Message, Some(key)) => self.post_message(cx, call, &key).map(Outcome::Now),
+            (Route::Batch, Some(key)) => self.post_batch(cx, id, call, key),
+            // Unreachable, for only what everybody may ask is asked without a key; and if it were
+            // reached, this would be the answer.
+            (_, None) => Err(Problem::Unauthorized.into()),
+        }
+    }
+
+    fn post_message(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: &Call<'_>,
+        key: &Key,
+    ) -> Result<Response, Failure> {
+        let text = posted(cx, call)?;
+        let request_key = call.request_key(key, Place::Messages.template())?;
+        if let Some(request_key) = &request_key
+            && let Known::Answered(answer) = self.push.table.begin(
+                cx.now(),
+                request_key.clone(),
+                call.body,
+                DELIVERED_LEN_MAX,
+            )?
+        {
+            return Ok(replayed(&answer));
+        }
+        let delivered = self.send_one(cx, key, text);
+        let mut answer = String::new();
+        if let Ok(delivered) = &delivered {
+            delivered.write(&mut answer);
+        }
+        if let Some(request_key) = &request_key {
+            match &delivered {
+                Ok(_) => self.push.table.finish(cx.now(), request_key, &answer),
+                Err(_) => self.push.table.forget(request_key),
+            }
+        }
+        delivered.map(|_| json_response(200, answer))
+    }
+
+    /// Reads, sends and counts one message.
+    fn send_one(
+        &mut self,
+        cx: &mut Context<'_>,
+        key: &Key,
+        text: &str,
+    ) -> Result<Delivered, Failure> {
+        let message = PushMessage::read(text, &self.push.limits)?;
+        let delivered = self.deliver(cx, key, &message);
+        let result = match &delivered {
+            Ok(Delivered { online: 0, .. }) => "absent",
+            Ok(_) => "sent",
+            Err(failure) if failure.problem.code() == 503 => "congested",
+            Err(_) => "refused",
+        };
+        self.push.tally.message(message.to.kind(), result);
+        delivered
+    }
+}
+
+/// What a POST brings: JSON, and not while the server shuts down.
+fn posted<'a>(cx: &Context<'_>, call: &Call<'a>) -> Result<&'a str, Failure> {
+    // Everybody is being sent away: "nobody online" would not be the truth.
+    if cx.is_stopping() {
+        return Err(Problem::Stopping.into());
+    }
+    call.json()
+}
+
+/// An answer in JSON, which nobody on the way may keep.
+fn json_response(status: u16, body: impl Into<std::borrow::Cow<'static, str>>) -> Response {
+    let body = match body.into() {
+        std::borrow::Cow::Borrowed(text) => std::borrow::Cow::Borrowed(text.as_bytes()),
+        std::borrow::Cow::Owned(text) => std::borrow::Cow::Owned(text.into_bytes()),
+    };
+    Response::new(status, "application/json", body)
+        .with_header("Cache-Control", b"no-store".as_slice())
+}
+
+/// The answer that was given already.
+fn replayed(answer: &str) -> Response {
+    json_response(200, answer.to_owned()).with_header("Idempotent-Replayed", b"true".as_slice())
+}
+
+/// `{"online":18446744073709551615,"missed":18446744073709551615}`
+const DELIVERED_LEN_MAX: usize = 61;

@@ -1,0 +1,172 @@
+//! Connections that say who they are by their first message, or do not.
+
+use std::time::{Duration, Instant};
+
+use switchboard::wire::Opcode;
+
+use crate::common::client::{Client, Event, fragment, frame, header};
+use crate::world::*;
+
+fn stranger(world: &World, target: &str) -> Client {
+    world.open(target, &[]).unwrap_or_else(|status| panic!("refused: {status:?}"))
+}
+
+#[test]
+fn a_good_token_is_answered_and_lets_in() {
+    let world = World::tokens(&[]);
+    let mut client = stranger(&world, "/chat");
+    client.send_text(&auth(ALICE));
+    assert_eq!(client.receive(), Event::Text(r#"{"type":"ok"}"#.to_owned()));
+    expect_user(&world, &mut client, "alice");
+    // In the room it asked for.
+    let mut bob = world.bearer("/chat", BOB);
+    bob.send_text("hello, room");
+    assert_eq!(client.receive(), Event::Text("hello, room".to_owned()));
+    // Once is enough.
+    client.send_text(&auth(BOB));
+    let error = r#"{"type":"error","code":409,"reason":"already_authenticated"}"#;
+    assert_eq!(client.receive(), Event::Text(error.to_owned()));
+    expect_nothing(&mut bob);
+}
+
+#[test]
+fn what_follows_a_good_token_at_once_is_heard() {
+    let world = World::tokens(&[]);
+    let mut bob = world.bearer("/", BOB);
+    let mut client = stranger(&world, "/");
+    // Longer than a stranger's messages may be.
+    let content = "x".repeat(20_000);
+    let mut bytes = frame(Opcode::Text, auth(ALICE).as_bytes());
+    let message = format!(r#"{{"receiver":"bob","content":"{content}"}}"#);
+    bytes.extend(frame(Opcode::Text, message.as_bytes()));
+    client.send_raw(&bytes);
+    assert_eq!(client.receive(), Event::Text(r#"{"type":"ok"}"#.to_owned()));
+    let heard = Event::Text(format!(r#"{{"sender":"alice","content":"{content}"}}"#));
+    assert_eq!(bob.receive(), heard);
+}
+
+#[test]
+fn a_bad_token_is_answered_and_closed() {
+    let world = World::tokens(&[]);
+    for (token, reason) in [
+        ("s3cret-of-nobody", "token_refused"),
+        ("", "token_refused"),
+        (GONE, "token_expired"),
+        ("s3cret\u{0}\r\n", "token_refused"),
+    ] {
+        let mut client = stranger(&world, "/");
+        client.send_text(&auth(token));
+        expect_rejection(&mut client, 401, reason);
+    }
+    let mut client = stranger(&world, "/?user=bob");
+    client.send_text(&auth(ALICE));
+    expect_rejection(&mut client, 403, "wrong_user");
+}
+
+#[test]
+fn nothing_else_is_allowed_before() {
+    let world = World::tokens(&[]);
+    let mut bob = world.bearer("/", BOB);
+    for said in [
+        r#"{"type":"ping"}"#,
+        r#"{"receiver":"bob","content":"psst"}"#,
+        r#"{"sender":"alice","receiver":"bob","content":"psst"}"#,
+        r#"{"type":"join","group":"g"}"#,
+        r#"{"type":"presence","user":"bob"}"#,
+        r#"{"type":"auth"}"#,
+        r#"{"type":"auth","token":7}"#,
+        r#"{"type":"auth","token":"a","token":"b"}"#,
+        r#"{"type":"auth","token":"\ud800"}"#,
+        r#"["auth"]"#,
+        "hello, room",
+        "",
+    ] {
+        let mut client = stranger(&world, "/");
+        client.send_text(said);
+        expect_rejection(&mut client, 401, "authentication_required");
+    }
+    let mut client = stranger(&world, "/");
+    client.send_binary(auth(ALICE).as_bytes());
+    expect_rejection(&mut client, 401, "authentication_required");
+    expect_nothing(&mut bob);
+}
+
+#[test]
+fn a_stranger_hears_nothing_and_is_nobody() {
+    let world = World::tokens(&[]);
+    let mut strangers: Vec<Client> =
+        ["/", "/?user=alice"].iter().map(|target| stranger(&world, target)).collect();
+    let mut bob = world.bearer("/", BOB);
+    bob.send_text("hello, room");
+    bob.send_text(r#"{"receiver":"alice","content":"psst"}"#);
+    let error = r#"{"type":"error","code":404,"reason":"receiver_offline","receiver":"alice"}"#;
+    assert_eq!(bob.receive(), Event::Text(error.to_owned()));
+    // Nor by the number of its connection.
+    for number in 1..10 {
+        bob.send_text(&format!(r#"{{"receiver":"{number}","content":"psst"}}"#));
+        assert!(matches!(bob.receive(), Event::Text(text) if text.contains("receiver_offline")));
+    }
+    for client in &mut strangers {
+        client.send_text(&auth(ALICE));
+        assert_eq!(client.receive(), Event::Text(r#"{"type":"ok"}"#.to_owned()));
+    }
+}
+
+#[test]
+fn of_a_stranger_four_kibibytes_are_read() {
+    let world = World::tokens(&[]);
+    // As long as it may be: a token that is nobody's.
+    let fits = auth(&"a".repeat(4096 - auth("").len()));
+    assert_eq!(fits.len(), 4096);
+    let mut client = stranger(&world, "/");
+    client.send_text(&fits);
+    expect_rejection(&mut client, 401, "token_refused");
+    let too_long = auth(&"a".repeat(4097 - auth("").len()));
+    let mut client = stranger(&world, "/");
+    client.send_text(&too_long);
+    client.expect_close(1009);
+    // In fragments, and by the header of a frame alone.
+    let mut client = stranger(&world, "/");
+    let (first, second) = too_long.as_bytes().split_at(3000);
+    client.send_raw(&fragment(Opcode::Text, false, first));
+    client.send_raw(&fragment(Opcode::Continuation, true, second));
+    client.expect_close(1009);
+    let mut client = stranger(&world, "/");
+    client.send_raw(&header(Opcode::Text, true, 4097));
+    client.expect_close(1009);
+    let mut alice = world.bearer("/", ALICE);
+    alice.send_text(&format!(r#"{{"type":"ping","x":"{}"}}"#, "y".repeat(100_000)));
+    assert_eq!(alice.receive(), Event::Text(r#"{"type":"pong"}"#.to_owned()));
+}
+
+#[test]
+fn a_stranger_has_its_time_and_not_more() {
+    let world = World::tokens(&["--auth-timeout", "500ms"]);
+    let began = Instant::now();
+    let mut slow = stranger(&world, "/").silent();
+    let mut good = stranger(&world, "/");
+    good.send_text(&auth(ALICE));
+    assert_eq!(good.receive(), Event::Text(r#"{"type":"ok"}"#.to_owned()));
+    // A frame that drips extends nothing.
+    slow.send_raw(&header(Opcode::Text, true, 100));
+    slow.send_raw(b"x");
+    let error = r#"{"type":"error","code":408,"reason":"authentication_timeout"}"#;
+    assert_eq!(slow.receive(), Event::Text(error.to_owned()));
+    assert_eq!(slow.receive(), Event::Close(4408, "authentication_timeout".to_owned()));
+    assert!(began.elapsed() >= Duration::from_millis(500));
+    expect_user(&world, &mut good, "alice");
+}
+
+#[test]
+fn strangers_that_leave_leave_nothing() {
+    let world = World::tokens(&[]);
+    let descriptors = world.process.descriptors();
+    for _ in 0..50 {
+        let mut client = stranger(&world, "/");
+        client.send_raw(&frame(Opcode::Close, &1000_u16.to_be_bytes()));
+        client.expect_close(1000);
+        drop(stranger(&world, "/"));
+    }
+    world.process.expect_descriptors(descriptors);
+    expect_user(&world, &mut world.bearer("/", ALICE), "alice");
+}

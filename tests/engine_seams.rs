@@ -3,7 +3,7 @@
 #![cfg(feature = "server")]
 #![allow(clippy::unwrap_used)] // a helper of a test may fail the test
 
-use switchboard::engine::{Counts, Delivery, Door, Engine, Flow, Remote, Totals};
+use switchboard::engine::{Counts, Delivery, Door, Engine, Flow, Remote, Space, Totals};
 use switchboard::timer::{Millis, UnixMillis};
 use switchboard::wire::Response;
 use switchboard::{Closed, ConnId, Context, Handler, Limits, Message, Request, Verdict};
@@ -80,6 +80,68 @@ fn a_connection_that_is_closed_for_its_memory_while_it_asks_is_not_opened() {
     engine.reap(&mut Vec::new());
     assert_eq!((engine.handler().opened, engine.handler().closed), (1, 0));
     assert_eq!(engine.connections(), 1);
+}
+
+/// Lets nobody say much before he has said who he is.
+struct Strict;
+
+impl Handler for Strict {
+    fn on_open(&mut self, cx: &mut Context<'_>, id: ConnId) {
+        cx.restrict(id);
+    }
+
+    fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, _: Message<'_>) {
+        cx.release(id);
+    }
+}
+
+/// Also for what comes in one read with the request, whole or with its end to come.
+#[test]
+fn a_restriction_holds_from_the_moment_it_is_made() {
+    let limit = Limits::relay().auth_message_max_bytes as usize;
+    let frame = |len: usize| {
+        let len_bytes = (len as u16).to_be_bytes();
+        [&b"\x82\xFE"[..], &len_bytes, &[0; 4], &vec![0; len]].concat()
+    };
+    // Sizes of the first message and of the second, and whether that is too much.
+    let long = limit + 1;
+    for (first, second, closes) in [(long, 0, true), (0, long, false)] {
+        for cut in [0, 20, long] {
+            let mut engine = Engine::new(Limits::relay(), Strict);
+            engine.begin_tick(Millis(1), UnixMillis(0));
+            let id = engine.accept(Remote::Unix, Door::Public).unwrap();
+            let short = b"\x82\x80\0\0\0\0".to_vec();
+            let messages =
+                [first, second].map(|len| if len == 0 { short.clone() } else { frame(len) });
+            let messages = messages.concat();
+            let (front, back) = messages.split_at(cut.min(messages.len()));
+            let _ = engine.receive(id, &mut [&upgrade("")[..], front].concat());
+            read(&mut engine, id, back);
+            let mut is_open = false;
+            engine.inject(|_, cx| is_open = cx.is_open(id));
+            assert_eq!(is_open, !closes, "{first} and {second} bytes, cut at {cut}");
+        }
+    }
+}
+
+/// Reads as the event loop does.
+fn read<H: Handler>(engine: &mut Engine<H>, id: ConnId, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let len = match engine.space(id) {
+            Space::ReadBuffer(max) => {
+                let len = bytes.len().min(max);
+                let _ = engine.receive(id, &mut bytes[..len].to_vec());
+                len
+            }
+            Space::Message(space) => {
+                let len = bytes.len().min(space.len());
+                space[..len].copy_from_slice(&bytes[..len]);
+                let _ = engine.filled(id, len);
+                len
+            }
+        };
+        bytes = &bytes[len..];
+    }
 }
 
 /// Whoever floods the public listener does not lock out the operator.

@@ -53,6 +53,8 @@ impl<H: Handler> Engine<H> {
                     0
                 }
                 Stage::Pending(_) => return self.hold(id, bytes),
+                // It may have been restricted when it was opened, a moment ago.
+                Stage::Open if slot.restricted => return self.serve_restricted(id, stage, bytes),
                 Stage::Open | Stage::Closing => return self.deliver(id, bytes),
                 Stage::Draining | Stage::Lingering | Stage::Gone => break,
             };

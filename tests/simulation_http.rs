@@ -3,7 +3,7 @@
 //! Clients send requests of every kind, as many as they like before the answers, cut as chance has
 //! it; the application decides at once or later. Whoever keeps to the rules gets his answers, in
 //! order; whoever does not gets none that is not his.
-#![cfg(feature = "server")]
+#![cfg(feature = "relay")]
 #![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
 #[path = "common/sim/mod.rs"]

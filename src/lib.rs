@@ -79,6 +79,7 @@
 //! | `cli` | yes | the `switchboard` binary |
 //! | `deflate` | yes | compression of messages: permessage-deflate (RFC 7692) |
 //! | `simdutf8` | yes | UTF-8 validation at memory speed for multi-byte text |
+//! | `jwt-asymmetric` | no | tokens signed with RS256, ES256 or EdDSA; HS256 is in `relay` |
 //!
 // What this build leaves out has no page to link to: the table says which feature brings it.
 #![cfg_attr(not(feature = "server"), doc = "[`Context`]: #cargo-features")]

@@ -124,7 +124,7 @@ impl Context<'_> {
         if let Some(slot) = self.core.slots.get_mut(id)
             && mem::take(&mut slot.restricted)
         {
-            self.core.endpoint.message_max_bytes = self.core.limits.message_max_bytes;
+            self.core.release_messages();
         }
     }
 

@@ -154,23 +154,15 @@ impl<H: Handler> Engine<H> {
         if answers_ping {
             self.core.schedule(id);
         }
+        // One call either way, so that it is compiled into this.
         if restricted {
-            self.serve_restricted(id, stage, bytes);
-        } else {
-            self.serve(id, stage, bytes);
+            self.core.restrict_messages();
+        }
+        self.serve(id, stage, bytes);
+        if restricted {
+            self.core.release_messages();
         }
         self.flow(id)
-    }
-
-    /// For as long as this takes, the limit of the messages is another. What another connection
-    /// has begun to send is not looked at meanwhile.
-    #[cold]
-    fn serve_restricted(&mut self, id: ConnId, stage: Stage, bytes: &mut [u8]) {
-        let limits = &self.core.limits;
-        let usual = limits.message_max_bytes;
-        self.core.endpoint.message_max_bytes = limits.auth_message_max_bytes.min(usual);
-        self.serve(id, stage, bytes);
-        self.core.endpoint.message_max_bytes = usual;
     }
 
     #[inline]
@@ -293,10 +285,14 @@ impl<H: Handler> Engine<H> {
         slot.paused = false;
         let (stage, restricted) = (slot.stage, slot.restricted);
         let mut held = slot.take_held();
-        match restricted {
-            _ if held.is_empty() => {}
-            true => self.serve_restricted(id, stage, &mut held),
-            false => self.serve(id, stage, &mut held),
+        if !held.is_empty() {
+            if restricted {
+                self.core.restrict_messages();
+            }
+            self.serve(id, stage, &mut held);
+            if restricted {
+                self.core.release_messages();
+            }
         }
         self.core.endpoint.pool().keep_buffer(held);
         self.flow(id)

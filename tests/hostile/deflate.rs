@@ -10,7 +10,7 @@ use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Message};
 use switchboard::wire::{DeflateAgreement, FrameHeader, Opcode, Parsed, Rsv};
 
-const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+pub const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 
 /// As the server answers by default.
 const AGREED: DeflateAgreement = DeflateAgreement {
@@ -21,7 +21,7 @@ const AGREED: DeflateAgreement = DeflateAgreement {
 };
 
 /// A compressed frame of so many equal bytes: a thousandth of them, on the wire.
-fn bomb(len: u64) -> Vec<u8> {
+pub fn bomb(len: u64) -> Vec<u8> {
     let endpoint = Endpoint::client();
     let (mut connection, mut out) = (Connection::new(), Outbox::new());
     connection.agree(&endpoint, &AGREED);
@@ -36,7 +36,7 @@ fn bomb(len: u64) -> Vec<u8> {
 }
 
 /// A compressed frame with this payload, however wrong.
-fn compressed(fin: bool, payload: &[u8]) -> Vec<u8> {
+pub fn compressed(fin: bool, payload: &[u8]) -> Vec<u8> {
     let mut frame = fragment(Opcode::Binary, fin, payload);
     frame[0] |= 0x40;
     frame

@@ -20,6 +20,8 @@ mod common;
 #[path = "../common/random.rs"]
 mod random;
 
+#[cfg(feature = "deflate")]
+mod deflate;
 mod descriptors;
 mod frames;
 mod heads;

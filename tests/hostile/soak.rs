@@ -20,7 +20,11 @@ use crate::common::client::{
     Client, Event, WAIT, connect, fragment, frame, handshake, header, read_to_end,
 };
 use crate::common::process::Process;
+#[cfg(feature = "deflate")]
+use crate::deflate::{OFFER, bomb, compressed};
 use crate::random::Random;
+#[cfg(feature = "deflate")]
+use crate::victim::upgrade;
 use crate::victim::{MIB, narrow, reset, server as command, stuff};
 use switchboard::wire::Opcode;
 
@@ -176,7 +180,7 @@ fn honest_text(client: &mut Client) -> String {
 
 fn attack(addr: SocketAddr, mut random: Random, until: Instant, shared: &Shared) {
     while Instant::now() < until {
-        match random.below(10) {
+        match random.below(11) {
             0 => drip(addr, &mut random),
             1 => cut(addr, &mut random),
             2 => lie(addr, &mut random),
@@ -186,6 +190,8 @@ fn attack(addr: SocketAddr, mut random: Random, until: Instant, shared: &Shared)
             6 => drop(connect(addr)),
             7 => (0..50).for_each(|_| reset(connect(addr))),
             8 => go_silent(addr, &mut random),
+            #[cfg(feature = "deflate")]
+            9 => explode(addr, &mut random),
             _ => stall_in_a_room(addr),
         }
         shared.attacks.fetch_add(1, Ordering::Relaxed);
@@ -277,6 +283,18 @@ fn go_silent(addr: SocketAddr, random: &mut Random) {
     let bytes = handshake(addr, "/?user=evil");
     let _ = stream.write_all(&bytes[..[0, 50, bytes.len()][random.below(3)]]);
     thread::sleep(Duration::from_millis(random.below(1_000) as u64));
+}
+
+/// Bombs beyond the limit and within it, and what is no compressed data, in a room of its own.
+#[cfg(feature = "deflate")]
+fn explode(addr: SocketAddr, random: &mut Random) {
+    let room = format!("/exploding-{}?user=evil", random.below(1_000_000));
+    let charges = [bomb(2 * MIB), bomb(MIB / 2).repeat(20), compressed(true, &[0xFF; 1_000])];
+    let mut stream = connect(addr);
+    let _ = stream.write_all(upgrade(&room, OFFER).as_bytes());
+    let _ = stream.write_all(&charges[random.below(charges.len())]);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    read_to_end(&mut stream);
 }
 
 fn stall_in_a_room(addr: SocketAddr) {

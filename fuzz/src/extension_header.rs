@@ -9,13 +9,17 @@
 //! * What is read agrees with the grammar of RFC 6455 §9.1 and §11.3.4 written down once more, by
 //!   splitting at separators.
 //! * Written anew, it is read as the same; so is the same list on one line.
+//! * What is agreed of offers of permessage-deflate is what RFC 7692 §7.1 written down once more
+//!   says, and our client takes that answer for an offer of its own.
 //! * The limits hold, and a list of 64 KiB is read in time: with a parser that is not linear, the
 //!   fuzzer reports a slow input.
 
+use switchboard::wire::deflate::{ClientWindow, negotiate};
 use switchboard::wire::extension::{
     EXTENSIONS_MAX, Extension, InvalidList, PARAMETERS_MAX, PROTOCOLS_MAX, Parameter, is_token,
     list_contains, parse_extensions, parse_protocols,
 };
+use switchboard::wire::{ContextTakeover, DeflateAgreement, DeflateOffer, WindowBits};
 
 /// Holds the rules above for one input.
 pub fn check(input: &[u8]) {
@@ -43,6 +47,9 @@ fn check_extensions(lines: &[&[u8]]) {
     assert_eq!(parsed.as_ref().ok(), plain_extensions(lines).as_ref());
     let Ok(extensions) = parsed else { return };
     assert!(extensions.len() <= EXTENSIONS_MAX);
+    for takeover in [ContextTakeover::Allowed, ContextTakeover::Refused] {
+        check_agreement(&extensions, takeover);
+    }
     let mut written = Vec::new();
     for Extension { name, parameters } in &extensions {
         assert!(is_token(name.as_bytes()) && parameters.len() <= PARAMETERS_MAX);
@@ -66,6 +73,31 @@ fn check_extensions(lines: &[&[u8]]) {
     }
 }
 
+fn check_agreement(extensions: &[Extension<'_>], takeover: ContextTakeover) {
+    let agreed = negotiate(extensions, takeover);
+    let plain = extensions.iter().find_map(plain_offer);
+    let Some(offer) = plain else { return assert_eq!(agreed, None) };
+    let refused = takeover == ContextTakeover::Refused;
+    let window = |at: usize| offer[at].flatten().and_then(|bits| bits.parse().ok());
+    let wanted = DeflateAgreement {
+        server_no_context_takeover: offer[0].is_some() || refused,
+        client_no_context_takeover: offer[1].is_some() || refused,
+        server_max_window_bits: window(2).and_then(WindowBits::new),
+        client_max_window_bits: window(3).and_then(WindowBits::new),
+    };
+    assert_eq!(agreed, Some(wanted));
+
+    let text = wanted.to_string();
+    let answer = parse_extensions([text.as_bytes()].into_iter()).expect("an answer is a list");
+    let made = extensions.iter().find_map(DeflateOffer::parse).expect("it was accepted");
+    assert_eq!(DeflateAgreement::parse(&answer[0], &made), Some(wanted), "{made}: {text}");
+    // What was not asked for must not be told (RFC 7692 §7.1.2.2).
+    if wanted.client_max_window_bits.is_some() {
+        let other = DeflateOffer { client_max_window_bits: ClientWindow::Fixed, ..made };
+        assert_eq!(DeflateAgreement::parse(&answer[0], &other), None, "{other}: {text}");
+    }
+}
+
 fn check_protocols(lines: &[&[u8]]) {
     let parsed = parse_protocols(lines.iter().copied());
     assert_eq!(parsed, plain_protocols(lines).ok_or(InvalidList));
@@ -79,6 +111,30 @@ fn check_protocols(lines: &[&[u8]]) {
 }
 
 // ---- the same once more ------------------------------------------------------------------------
+
+/// The four parameters of an offer, each with its value; `None` for what must be declined.
+fn plain_offer<'e>(extension: &'e Extension<'_>) -> Option<[Option<Option<&'e str>>; 4]> {
+    if extension.name != "permessage-deflate" {
+        return None;
+    }
+    let mut offer = [None; 4];
+    for Parameter { name, value } in &extension.parameters {
+        let value = value.as_deref();
+        let is_window = value
+            .is_some_and(|bits| ["8", "9", "10", "11", "12", "13", "14", "15"].contains(&bits));
+        let (at, is_good) = match *name {
+            "server_no_context_takeover" => (0, value.is_none()),
+            "client_no_context_takeover" => (1, value.is_none()),
+            "server_max_window_bits" => (2, is_window),
+            "client_max_window_bits" => (3, is_window || value.is_none()),
+            _ => return None,
+        };
+        if !is_good || offer[at].replace(value).is_some() {
+            return None;
+        }
+    }
+    Some(offer)
+}
 
 /// No separator may stand within a value, not even within quotes, since a value is a token once it
 /// is unescaped. So the lists can be split first and judged piece by piece.

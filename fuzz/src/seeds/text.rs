@@ -136,6 +136,16 @@ const LISTS: &[(&str, &str)] = &[
       client_no_context_takeover; server_max_window_bits=10; client_max_window_bits=\"15\"",
     ),
     ("deflate-two-offers", "permessage-deflate; client_max_window_bits, permessage-deflate"),
+    ("deflate-bits-with-zero", "permessage-deflate; server_max_window_bits=08"),
+    (
+        "deflate-bits-missing-then-8",
+        "permessage-deflate; server_max_window_bits, \
+      permessage-deflate; server_max_window_bits=8",
+    ),
+    (
+        "deflate-parameter-twice",
+        "permessage-deflate; client_max_window_bits; client_max_window_bits=9",
+    ),
     ("quoted-value", "foo, bar; baz=\"2\"; x"),
     ("quoted-value-with-escapes", "foo; a=\"\\b\\c\""),
     ("quoted-value-without-end", "foo; a=\"b"),

@@ -16,8 +16,8 @@ fn token(args: &[&str], env: &[(&str, &str)]) -> Output {
 fn good(output: Output) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{error}");
-    let text = String::from_utf8(output.stdout).unwrap();
-    let token = text.strip_suffix('\n').unwrap();
+    let text = String::from_utf8(output.stdout).expect("a token in ASCII");
+    let token = text.strip_suffix('\n').expect("a line");
     assert!(!token.contains(char::is_whitespace), "{token}");
     token.to_owned()
 }

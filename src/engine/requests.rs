@@ -53,6 +53,8 @@ impl<H: Handler> Engine<H> {
                     0
                 }
                 Stage::Pending(_) => return self.hold(id, bytes),
+                // What came in one piece with the handshake is no less restricted for that.
+                Stage::Open if slot.restricted => return self.serve_restricted(id, stage, bytes),
                 Stage::Open | Stage::Closing => return self.deliver(id, bytes),
                 Stage::Draining | Stage::Lingering | Stage::Gone => break,
             };

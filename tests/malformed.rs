@@ -304,7 +304,7 @@ fn documented() -> Vec<Row> {
             let cells: Vec<&str> = line.split(" | ").collect();
             let code = |cell: &str| Some(cell.strip_prefix('`')?.split('`').next()?.to_owned());
             // One example is described in words.
-            let (sent, reply) = (code(cells[2])?, code(cells[3])?);
+            let (sent, reply) = (code(cells.get(2)?)?, code(cells.get(3)?)?);
             sent.starts_with('{').then(|| Row { what: sent.clone(), sent: Sent::Text(sent, reply) })
         })
         .collect();

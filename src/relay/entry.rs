@@ -32,6 +32,7 @@ use super::access::endpoint::{
 use super::access::secret::Fingerprint;
 use super::access::{Access, Authentication, Denied, Identity};
 use super::admission::{self, Handshake};
+use super::arrivals::{Arrival, Arrivals, Stranger, Who};
 use super::bearers::{Bearer, Bearers, Proof};
 use super::envelope::Envelope;
 use super::name::unescape;
@@ -58,39 +59,15 @@ pub(super) struct Gate {
     asked: ConnMap<Box<Asked>>,
     cache: Cache,
     /// Who is between a `Verdict::Upgrade` and its `on_open`.
-    arrivals: Vec<Arrival>,
+    arrivals: Arrivals,
     timeout_ms: u64,
     warned_at: Option<Millis>,
-}
-
-/// A connection that has not said who it is.
-struct Stranger {
-    path: Box<str>,
-    claim: Option<Box<str>>,
-    /// What the endpoint would be told.
-    forwarded: Vec<Header>,
-    /// Until when it may be one.
-    until: Millis,
 }
 
 /// What was going on when the endpoint was asked.
 enum Asked {
     Handshake(Handshake, Remote),
     Message,
-}
-
-/// A connection that is about to open.
-struct Arrival {
-    id: ConnId,
-    path: Box<str>,
-    who: Who,
-}
-
-enum Who {
-    /// Nobody has to say who he is; perhaps he claims a name.
-    Anybody(Option<Box<str>>),
-    Bearer(Bearer),
-    Stranger(Stranger),
 }
 
 /// What a credential comes to.
@@ -118,7 +95,7 @@ impl Gate {
             is_timed: false,
             asked: ConnMap::new(),
             cache: Cache::new(limits.auth_cache_ttl_ms, entries_max),
-            arrivals: Vec::new(),
+            arrivals: Arrivals::default(),
             timeout_ms: limits.auth_timeout_ms,
             warned_at: None,
         }
@@ -137,7 +114,7 @@ impl Gate {
         if let Some(stranger) = self.strangers.remove(id) {
             self.patience.remove(&(stranger.until, id));
         }
-        self.arrivals.retain(|arrival| arrival.id != id);
+        self.arrivals.take(id);
     }
 }
 
@@ -182,9 +159,10 @@ impl Relay {
         }
         let permissions = self.sessions.guest();
         let connections = claim.as_deref().map_or(0, |name| self.connections_of(name));
-        let admitted = self.sessions.admit(&permissions, &path, connections, ip);
+        let arriving = self.gate.arrivals.addresses();
+        let admitted = self.sessions.admit(&permissions, &path, connections, ip, arriving);
         admitted.map_err(Denial::response)?;
-        self.gate.arrivals.push(Arrival { id, path, who: Who::Anybody(claim) });
+        self.gate.arrivals.push(Arrival { id, path, ip, who: Who::Anybody(claim) });
         Ok(Verdict::Upgrade { protocol })
     }
 
@@ -203,7 +181,7 @@ impl Relay {
         // Its time begins when it is open.
         let until = Millis(0);
         let who = Who::Stranger(Stranger { path: path.clone(), claim, forwarded, until });
-        self.gate.arrivals.push(Arrival { id, path, who });
+        self.gate.arrivals.push(Arrival { id, path, ip: peer.ip(), who });
         Verdict::Upgrade { protocol }
     }
 
@@ -241,7 +219,8 @@ impl Relay {
         let Handshake { path, claim, protocol } = handshake;
         match self.check_entry(&path, claim.as_deref(), &bearer.identity, peer.ip()) {
             Ok(()) => {
-                self.gate.arrivals.push(Arrival { id, path, who: Who::Bearer(bearer) });
+                let who = Who::Bearer(bearer);
+                self.gate.arrivals.push(Arrival { id, path, ip: peer.ip(), who });
                 Verdict::Upgrade { protocol }
             }
             Err(Barred::Policy(denial)) => Verdict::Respond(denial.response()),
@@ -251,9 +230,9 @@ impl Relay {
 
     /// The upgrade is done.
     pub(super) fn arrive(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        let at = self.gate.arrivals.iter().position(|arrival| arrival.id == id);
-        let at = at.expect("invariant: each Upgrade is preceded by its arrival");
-        let Arrival { path, who, .. } = self.gate.arrivals.swap_remove(at);
+        let arrival = self.gate.arrivals.take(id);
+        let Arrival { path, who, .. } =
+            arrival.expect("invariant: each Upgrade is preceded by its arrival");
         match who {
             Who::Anybody(claim) => {
                 self.identities.arrive(id, claim.as_deref());
@@ -350,12 +329,21 @@ impl Relay {
         }
         let permissions = self.sessions.permissions(&identity.roles);
         let connections = self.connections_of(&identity.user);
-        self.sessions.admit(&permissions, path, connections, ip).map_err(Barred::Policy)
+        let admitted = self.sessions.admit(
+            &permissions,
+            path,
+            connections,
+            ip,
+            self.gate.arrivals.addresses(),
+        );
+        admitted.map_err(Barred::Policy)
     }
 
+    /// Those that are let in count already: several may be in one tick.
     fn connections_of(&self, user: &str) -> usize {
         let routes = self.identities.routes();
-        routes.find(user).map_or(0, |user| routes.connections(user).len())
+        let here = routes.find(user).map_or(0, |user| routes.connections(user).len());
+        here + self.gate.arrivals.of_user(user)
     }
 
     /// What the endpoint said, or that it said nothing. Called once for each question it was asked,

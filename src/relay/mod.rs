@@ -2,6 +2,7 @@
 
 pub mod access;
 mod admission;
+mod arrivals;
 mod bearers;
 mod control;
 mod entry;

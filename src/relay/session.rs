@@ -101,13 +101,15 @@ impl Sessions {
     }
 
     /// Whether somebody with these permissions may come in: before the opening handshake is
-    /// answered, and again when a connection says later who it is.
+    /// answered, and again when a connection says later who it is. `arriving` are from where those
+    /// come who are let in and not here yet.
     pub(super) fn admit<'a>(
         &self,
         permissions: &Permissions,
         path: &'a str,
         connections_of_user: usize,
         ip: Option<IpAddr>,
+        arriving: impl Iterator<Item = IpAddr>,
     ) -> Result<(), Denial<'a>> {
         if !permissions.allows(Action::Enter(path)) {
             return Err(Denial::Forbidden(Action::Enter(path)));
@@ -116,12 +118,11 @@ impl Sessions {
         if limits.connections_per_user_max.is_some_and(|max| connections_of_user as u64 >= max) {
             return Err(Denial::TooManyOfUser);
         }
-        let address = ip.and_then(|ip| self.addresses.get(&Address::of(ip)));
-        let of_address = address.copied().unwrap_or(0);
-        if limits.connections_per_address_max.is_some_and(|max| of_address >= max) {
-            return Err(Denial::TooManyOfAddress);
-        }
-        Ok(())
+        let (Some(max), Some(ip)) = (limits.connections_per_address_max, ip) else { return Ok(()) };
+        let address = Address::of(ip);
+        let here = self.addresses.get(&address).copied().unwrap_or(0);
+        let arriving = arriving.filter(|&ip| Address::of(ip) == address).count() as u64;
+        if here + arriving >= max { Err(Denial::TooManyOfAddress) } else { Ok(()) }
     }
 
     /// A connection is open, or somebody else's than before, or its user has other roles.

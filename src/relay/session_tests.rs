@@ -75,7 +75,8 @@ fn connections_are_counted_by_address_and_a_network_of_ipv6_is_one() {
     let mut sessions = Sessions::new(policy(json));
     let id = ids(10);
     let permissions = sessions.guest();
-    let may = |sessions: &Sessions, ip| sessions.admit(&permissions, "/", 0, ip);
+    let may =
+        |sessions: &Sessions, ip| sessions.admit(&permissions, "/", 0, ip, std::iter::empty());
     for (at, address) in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "2001:db8::2:0:0:1"]
         .into_iter()
         .enumerate()

@@ -59,6 +59,14 @@ pub fn config() -> RelayConfig {
     RelayConfig { limits, ..RelayConfig::default() }
 }
 
+/// What makes a request an opening handshake.
+const UPGRADE: [(&str, &str); 4] = [
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Sec-WebSocket-Version", "13"),
+];
+
 /// One relay and its clients.
 #[derive(Clone)]
 pub struct World(Rc<RefCell<Inner>>);
@@ -152,14 +160,20 @@ impl World {
 
     /// Asks for a WebSocket with these header fields beside the needed ones.
     pub fn upgrade(&self, target: &str, headers: &[(&str, &str)]) -> Result<Peer, Answer> {
-        let mut fields = vec![
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("Sec-WebSocket-Version", "13"),
-        ];
-        fields.extend_from_slice(headers);
-        let (id, answer) = self.ask("GET", target, &fields);
+        self.finish_upgrade(self.begin_upgrade(target, headers))
+    }
+
+    /// The same, for a handshake that may be answered later.
+    pub fn begin_upgrade(&self, target: &str, headers: &[(&str, &str)]) -> ConnId {
+        self.begin("GET", target, &[&UPGRADE, headers].concat())
+    }
+
+    /// What became of it.
+    pub fn finish_upgrade(&self, id: ConnId) -> Result<Peer, Answer> {
+        self.opened(id, self.answer(id))
+    }
+
+    fn opened(&self, id: ConnId, answer: Answer) -> Result<Peer, Answer> {
         if answer.status != 101 {
             return Err(answer);
         }
@@ -172,7 +186,7 @@ impl World {
 
     /// Sends an HTTP request.
     pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> Answer {
-        self.ask(method, target, headers).1
+        self.answer(self.begin(method, target, headers))
     }
 
     /// How much the relay holds.
@@ -180,7 +194,7 @@ impl World {
         self.0.borrow().engine.handler().counts()
     }
 
-    fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> (ConnId, Answer) {
+    fn begin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> ConnId {
         let inner = &mut *self.0.borrow_mut();
         let id = inner.engine.accept(inner.remote, Door::Public);
         let id = id.expect("there is room for a connection");
@@ -196,6 +210,11 @@ impl World {
         request.push_str("\r\n");
         let _ = inner.engine.receive(id, &mut request.into_bytes());
         inner.tick();
+        id
+    }
+
+    fn answer(&self, id: ConnId) -> Answer {
+        let inner = &mut *self.0.borrow_mut();
         let line = inner.lines.get_mut(&id).expect("connected");
         let bytes = String::from_utf8_lossy(&std::mem::take(&mut line.arrived)).into_owned();
         let (head, body) = bytes.split_once("\r\n\r\n").expect("an answer");
@@ -205,7 +224,7 @@ impl World {
             inner.engine.end_of_input(id);
             inner.tick();
         }
-        (id, Answer { status, head: head.to_owned(), body: body.to_owned() })
+        Answer { status, head: head.to_owned(), body: body.to_owned() }
     }
 
     fn send(&self, id: ConnId, kind: MessageKind, payload: &[u8]) {

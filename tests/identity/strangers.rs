@@ -1,10 +1,11 @@
 //! Connections that say who they are by their first message, or do not.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use switchboard::wire::Opcode;
 
-use crate::common::client::{Client, Event, fragment, frame, header};
+use crate::common::client::{Client, Event, connect, fragment, frame, handshake, header};
 use crate::world::*;
 
 fn stranger(world: &World, target: &str) -> Client {
@@ -134,6 +135,13 @@ fn of_a_stranger_four_kibibytes_are_read() {
     let mut client = stranger(&world, "/");
     client.send_raw(&header(Opcode::Text, true, 4097));
     client.expect_close(1009);
+    // In one piece with the handshake, when the server does not know yet who it will be.
+    let addr = world.process.addr;
+    let mut stream = connect(addr);
+    let early = frame(Opcode::Text, too_long.as_bytes());
+    stream.write_all(&[handshake(addr, "/"), early].concat()).unwrap();
+    let client = Client::after_offering(stream, addr, &[]);
+    client.unwrap_or_else(|status| panic!("refused: {status:?}")).expect_close(1009);
     let mut alice = world.bearer("/", ALICE);
     alice.send_text(&format!(r#"{{"type":"ping","x":"{}"}}"#, "y".repeat(100_000)));
     assert_eq!(alice.receive(), Event::Text(r#"{"type":"pong"}"#.to_owned()));

@@ -1,8 +1,11 @@
 //! How many connections a user and an address may have.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use switchboard::engine::Remote;
+use switchboard::relay::access::Authentication;
+use switchboard::relay::access::endpoint::{Answer, Ask, Header, NotAsked, Ticket};
 
 use super::*;
 
@@ -68,5 +71,40 @@ fn connections_over_a_unix_socket_are_from_no_address() {
     world.come_from(Remote::Unix);
     for _ in 0..5 {
         world.connect("/", None);
+    }
+}
+
+/// An application that takes its time.
+#[derive(Clone, Debug, Default)]
+struct Slow(Arc<Mutex<Vec<Ticket>>>);
+
+impl Ask for Slow {
+    fn ask(&mut self, ticket: Ticket, _headers: Vec<Header>) -> Result<(), NotAsked> {
+        self.0.lock().unwrap().push(ticket);
+        Ok(())
+    }
+}
+
+#[test]
+fn who_is_let_in_at_the_same_time_is_counted() {
+    for limit in ["connections-per-user", "connections-per-address"] {
+        let application = Slow::default();
+        let access = Access {
+            authentication: Authentication::Endpoint(Box::new(application.clone())),
+            ..access(&limited(&format!(r#""{limit}": 2"#)))
+        };
+        let world = World::with(RelayConfig { access, ..config() });
+        let fields = [("Authorization", "Bearer x")];
+        let asked: Vec<_> = (0..5).map(|_| world.begin_upgrade("/", &fields)).collect();
+        // All the answers come in one tick.
+        world.with_relay(|relay, cx| {
+            for ticket in application.0.lock().unwrap().drain(..) {
+                let answer = Answer::Reply { status: 200, body: br#"{"user":"bob"}"#.to_vec() };
+                relay.answered(cx, ticket, &answer);
+            }
+        });
+        let status = |id| world.finish_upgrade(id).err().map_or(101, |answer| answer.status);
+        let answers: Vec<u16> = asked.into_iter().map(status).collect();
+        assert_eq!(answers, [101, 101, 429, 429, 429], "{limit}");
     }
 }

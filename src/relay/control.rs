@@ -109,6 +109,20 @@ impl Relay {
         super::routing::reply(cx, &mut self.gaps, from, &pieces);
     }
 
+    /// Who may not ask any more who is in a group does not hear it either.
+    pub(super) fn stop_forbidden_hearing(&mut self) {
+        if self.identities.membership().hearing() == 0 {
+            return;
+        }
+        let Relay { identities, sessions, rooms, .. } = self;
+        for id in rooms.connections() {
+            if let Some(user) = identities.routes().user_of(id) {
+                let may = |group: &str| sessions.permits(id, Action::Members(group));
+                identities.membership().ignore_unless(id, user, may);
+            }
+        }
+    }
+
     // ---- what a backend decides ----------------------------------------------------------------
 
     /// Makes a user a member of a group, at once if online and otherwise whenever that happens:

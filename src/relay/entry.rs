@@ -516,11 +516,12 @@ impl Relay {
             for (id, _) in self.gate.strangers.iter() {
                 cx.close(id, CloseCode::SERVICE_RESTART, "access was configured anew");
             }
-            return;
+            return self.stop_forbidden_hearing();
         }
         for id in self.rooms.connections().collect::<Vec<_>>() {
             self.check_bearer(cx, id);
         }
+        self.stop_forbidden_hearing();
     }
 
     /// Whether somebody who is here may stay, and as what.
@@ -548,7 +549,11 @@ impl Relay {
         if let Some(user) = self.identities.routes().user_of(id) {
             let (old, new) = (&before.identity.groups, &identity.groups);
             for group in old.iter().filter(|group| !new.contains(group)) {
-                self.identities.leave(user, group);
+                // What a backend has granted does not come from here.
+                let name = self.identities.routes().name(user);
+                if !self.identities.granted_to(name).contains(group) {
+                    self.identities.leave(user, group);
+                }
             }
             for group in new.iter().filter(|group| !old.contains(group)) {
                 self.identities.enroll(user, group);

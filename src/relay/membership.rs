@@ -71,6 +71,15 @@ impl Membership {
         self.presence.hearing()
     }
 
+    /// The connection hears of a group of its user only as long as `may` says so of its name.
+    pub(super) fn ignore_unless(&mut self, id: ConnId, user: UserKey, may: impl Fn(&str) -> bool) {
+        for &group in self.groups.groups_of(user) {
+            if !may(self.groups.name(group)) {
+                self.presence.ignore(id, group);
+            }
+        }
+    }
+
     // ---- by the will of somebody ---------------------------------------------------------------
 
     /// A user joins a group, as one of at most `groups_max`, over a connection that may want to

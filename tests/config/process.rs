@@ -143,7 +143,9 @@ fn every_listener_has_its_line_and_every_insecure_choice_its_warning() {
     assert_eq!(count(&format!(" listening on unix:{socket}\n")), 1, "{lines:?}");
     assert_eq!(count(" push API on http://127.0.0.1:"), 1, "{lines:?}");
     assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());
-    child.kill().unwrap();
+    // Not a kill: what is logged is written by a thread of its own, and this waits for it.
+    let term = std::process::Command::new("kill").arg(child.id().to_string()).status();
+    assert!(term.unwrap().success());
     let Output { stderr, .. } = child.wait_with_output().unwrap();
     let warnings = String::from_utf8(stderr).unwrap();
     for wanted in [

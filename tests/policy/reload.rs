@@ -1,5 +1,8 @@
 //! Another policy while everybody is connected.
 
+use switchboard::relay::access::Authentication;
+use switchboard::relay::access::tokens::Tokens;
+
 use super::*;
 
 fn reload(world: &World, policy: &str) {
@@ -83,4 +86,40 @@ fn who_leaves_after_a_reload_is_counted_out_once() {
     third.hang_up();
     world.connect("/", None);
     world.connect("/", None);
+}
+
+#[test]
+fn who_may_not_ask_any_more_who_is_there_does_not_hear_who_comes_and_goes() {
+    let world = world(&limited(""));
+    let (alice, bob) = (world.connect("/", Some("alice")), world.connect("/", Some("bob")));
+    hearing(&alice, "g");
+    joined(&bob, "g");
+    world.pass(100);
+    assert_eq!(alice.heard().last(), Some(&came_and_went("g", r#"["alice","bob"]"#, "[]")));
+    reload(&world, ALL);
+    bob.hang_up();
+    world.pass(200);
+    assert_eq!(alice.heard(), []);
+    assert_eq!(world.counts().hearing, 0);
+}
+
+#[test]
+fn a_group_that_a_credential_loses_is_kept_if_a_backend_granted_it() {
+    let tokens = |groups: &str| {
+        let token = r#""token":"the-token-of-alice-is-long-enough","user":"alice""#;
+        let file = format!(r#"{{"tokens":[{{{token},"groups":{groups}}}]}}"#);
+        let tokens = Tokens::parse(&file, 128).expect("a good file");
+        Access { authentication: Authentication::Tokens(tokens), ..Access::open() }
+    };
+    let access = tokens(r#"["a","b"]"#);
+    let world = World::with(RelayConfig { access, ..config() });
+    world.with_relay(|relay, _| relay.add_member("alice", "a")).unwrap();
+    let alice = world.upgrade("/?token=the-token-of-alice-is-long-enough", &[]).unwrap();
+    world.with_relay(|relay, cx| relay.reconfigure(cx, tokens("[]")));
+    alice.say(r#"{"group":"b","content":1}"#);
+    let refusal = r#"{"type":"error","code":403,"reason":"not_a_member","group":"b"}"#;
+    assert_eq!(alice.heard(), [text(refusal)]);
+    alice.say(r#"{"group":"a","content":1}"#);
+    assert_eq!(alice.heard(), [], "still a member");
+    assert_eq!(world.counts().granted, 1);
 }

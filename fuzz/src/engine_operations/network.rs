@@ -58,6 +58,8 @@ struct Line {
     /// What the client sent as it should, and whether it ever sent something else.
     sent: Vec<Event>,
     is_honest: bool,
+    /// It has sent its request.
+    has_asked: bool,
     voice: Voice,
 }
 
@@ -108,7 +110,9 @@ impl<H: Ledger> Network<H> {
                 let line = self.lines[usize::from(client)].get_or_insert_with(Line::new);
                 if matches!(operation, Operation::Connect(_)) && line.output.is_empty() {
                     let request = request(client, offer(client).filter(|_| self.has_offers));
-                    line.is_honest &= line.input.is_empty();
+                    // A second request would be taken for frames.
+                    let is_first = !std::mem::replace(&mut line.has_asked, true);
+                    line.is_honest &= is_first && line.input.is_empty();
                     line.input.extend(request);
                 }
             }
@@ -386,6 +390,8 @@ impl<H: Ledger> Network<H> {
         let frames = agreed.map_or_else(|| frames.to_vec(), |agreed| agreed.plain(frames));
         let (events, end) = naive::decode(&frames, Role::Client, &no_limits);
         assert!(!matches!(end, End::Failed(_)), "we broke a rule: {end:?}");
+        let is_blame = |event: &Event| matches!(event, Event::Close(Some((1002 | 1007 | 1009, _))));
+        assert!(!line.is_honest || !events.iter().any(is_blame), "blamed, and honest: {events:?}");
         let is_data = |event: &Event| matches!(event, Event::Text(_) | Event::Binary(_));
         let received: Vec<Event> = events.into_iter().filter(is_data).collect();
         let Some(queued) = self.handler().queued(id) else { return };
@@ -443,6 +449,7 @@ impl Line {
             is_shut: false,
             sent: Vec::new(),
             is_honest: true,
+            has_asked: false,
             voice: Voice::default(),
         }
     }

@@ -13,12 +13,14 @@
 //!
 //! * No panic, and no assertion of the engine's fails.
 //! * Memory is bounded: what the engine says it holds is what it holds, and within the limits.
-//! * A client understands all that is sent to it, by the reference decoder.
+//! * A client understands all that is sent to it, by the reference decoder; and by the plain
+//!   inflater, where messages are compressed.
 //! * What was accepted (`Delivery::Queued`) arrives once, in order,
 //!   unless the TCP connection was dropped; then a beginning of it has arrived.
 //! * What a client sends is delivered once, in order.
 //! * `on_close` comes once for each `on_open`, and last; in the end nobody and nothing is left.
 
+mod deflate;
 mod handler;
 mod network;
 mod script;
@@ -28,7 +30,7 @@ use switchboard::relay::{Counts, Relay, RelayConfig};
 
 use handler::{Ledger, Router};
 use network::Network;
-pub use script::{Behaviour, Operation, Script};
+pub use script::{Behaviour, Coding, Operation, Script};
 
 /// Performs the script that an input is read as.
 pub fn check(input: &[u8]) {
@@ -43,11 +45,11 @@ pub fn perform(script: &Script) {
     assert_eq!(limits.validate(), Ok(()), "the limits are such as a user may set");
     if script.has_relay() {
         let relay = Relay::new(RelayConfig { limits, ..RelayConfig::default() });
-        let network = run(Network::new(limits, script.read_len(), relay), script);
+        let network = run(Network::new(limits, script, relay), script);
         let nobody = Counts { users: 0, groups: 0, rooms: 0, granted: 0, hearing: 0 };
         assert_eq!(network.handler().counts(), nobody, "the relay remembers somebody");
     } else {
-        run(Network::new(limits, script.read_len(), Router::default()), script);
+        run(Network::new(limits, script, Router::default()), script);
     }
 }
 

@@ -11,12 +11,15 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
+use switchboard::config::Deflate;
 use switchboard::engine::{Action, Door, Engine, Flow, Space};
+use switchboard::protocol::Endpoint;
 use switchboard::timer::{Millis, UnixMillis};
 use switchboard::{ConnId, Limits};
 
+use super::deflate::{Agreed, Voice, offer};
 use super::handler::{Ledger, Watched};
-use super::script::{Behaviour, CLIENTS, Operation};
+use super::script::{Behaviour, CLIENTS, Coding, Operation, Script};
 use crate::naive::{self, End, Event, Role};
 use crate::subject::frame_with;
 
@@ -25,6 +28,9 @@ pub struct Network<H> {
     engine: Engine<Watched<H>>,
     limits: Limits,
     read_len: usize,
+    has_offers: bool,
+    /// What clients compress with.
+    compressing: Endpoint,
     now: Millis,
     /// Each client's line, if it has one.
     lines: [Option<Line>; CLIENTS],
@@ -52,6 +58,9 @@ struct Line {
     /// What the client sent as it should, and whether it ever sent something else.
     sent: Vec<Event>,
     is_honest: bool,
+    /// It has sent its request.
+    has_asked: bool,
+    voice: Voice,
 }
 
 impl Line {
@@ -67,18 +76,23 @@ impl Line {
 
 impl<H: Ledger> Network<H> {
     /// An engine without clients.
-    pub fn new(limits: Limits, read_len: usize, handler: H) -> Network<H> {
+    pub fn new(limits: Limits, script: &Script, handler: H) -> Network<H> {
         let mut engine = Engine::new(limits, Watched::new(handler));
         // Messages are small here.
         engine.set_lend_min_bytes(16);
+        let mut compressing = Endpoint::server();
+        compressing.deflate_min_bytes = 0;
         Network {
             engine,
             limits,
-            read_len,
+            read_len: script.read_len(),
+            has_offers: script.has_offers(),
+            compressing,
             now: Millis(0),
             lines: [const { None }; CLIENTS],
             serial: 0,
-            allowance: 150_000,
+            // The plain inflater takes its time.
+            allowance: if script.has_offers() { 60_000 } else { 150_000 },
         }
     }
 
@@ -95,14 +109,17 @@ impl<H: Ledger> Network<H> {
             Operation::Connect(client) | Operation::Dial(client) => {
                 let line = self.lines[usize::from(client)].get_or_insert_with(Line::new);
                 if matches!(operation, Operation::Connect(_)) && line.output.is_empty() {
-                    line.input.extend(request(client));
-                    line.is_honest &= line.input.len() == request(client).len();
+                    let request = request(client, offer(client).filter(|_| self.has_offers));
+                    // A second request would be taken for frames.
+                    let is_first = !std::mem::replace(&mut line.has_asked, true);
+                    line.is_honest &= is_first && line.input.is_empty();
+                    line.input.extend(request);
                 }
             }
-            Operation::Message { client, behaviour, binary, len, cuts } => {
+            Operation::Message { client, behaviour, binary, coding, len, cuts } => {
                 let event = self.compose(client, behaviour, binary, len, to_relay);
-                let Some(line) = self.line(client) else { return };
-                line.send(event, cuts);
+                let Some(line) = &mut self.lines[usize::from(client)] else { return };
+                line.send(event, coding, cuts, &self.compressing);
             }
             Operation::Wait(steps) => self.now.0 += u64::from(steps) * 50,
             Operation::Tick => self.tick(),
@@ -168,7 +185,7 @@ impl<H: Ledger> Network<H> {
         };
         if !to_relay {
             text.truncate(len);
-            text.extend(std::iter::repeat_n('x', len - text.len()));
+            text.push_str(&filler(self.serial, len - text.len()));
         }
         text.truncate(self.limits.message_max_bytes as usize);
         if binary { Event::Binary(text.into_bytes()) } else { Event::Text(text) }
@@ -292,16 +309,27 @@ impl<H: Ledger> Network<H> {
         // Whatever is sent below high water is queued whole.
         let last = self.limits.message_max_bytes.max(INJECTED_MAX_BYTES as u64);
         let high = self.limits.outbox_high_bytes + last + SLACK_BYTES;
+        let mut contexts = 0;
         for id in ids {
             let len = self.engine.output(id).map_or(0, |outbox| outbox.len());
             let is_open = self.is_open(id);
             assert!(!is_open || len as u64 <= high, "an outbox of {len} bytes");
+            contexts += u64::from(is_open && self.agreed(id).is_some_and(|agreed| agreed.keeps()));
         }
+        let is_kept = self.limits.deflate() == Deflate::Takeover;
+        let contexts_max = if is_kept { self.limits.deflate_takeover_max } else { 0 };
+        assert!(contexts <= contexts_max, "{contexts} connections keep windows");
         let buffered = self.engine.buffered();
         assert_eq!(buffered, self.engine.recount(), "said and counted");
         let total = self.limits.outbox_total_bytes + 65_536 + SLACK_BYTES;
         assert!(buffered as u64 <= total, "{buffered} bytes are held");
         assert!(self.engine.next_deadline().is_none_or(|at| at > self.now), "a deadline passed");
+    }
+
+    /// What was agreed with a connection, as far as its client knows.
+    fn agreed(&self, id: ConnId) -> Option<Agreed> {
+        let mut lines = self.lines.iter().flatten();
+        Agreed::read(&lines.find(|line| line.id == Some(id))?.output)
     }
 
     /// Everybody reads; turns until nothing is left to do but to wait.
@@ -338,6 +366,9 @@ impl<H: Ledger> Network<H> {
             return;
         };
         // From the client to the handler.
+        let max = self.limits.message_max_bytes as usize;
+        let longest = life.delivered.iter().map(payload_len).max().unwrap_or(0);
+        assert!(longest <= max, "a message of {longest} bytes was delivered");
         let common = life.delivered.len().min(line.sent.len());
         assert_eq!(life.delivered[..common], line.sent[..common], "delivered as it was sent");
         assert!(life.delivered.len() == common || !line.is_honest, "more than was sent");
@@ -351,8 +382,16 @@ impl<H: Ledger> Network<H> {
             return;
         };
         let no_limits = naive::Limits { message_bytes_max: u64::MAX, message_frames_max: u64::MAX };
-        let (events, end) = naive::decode(&line.output[end + 4..], Role::Client, &no_limits);
+        let agreed = Agreed::read(&line.output);
+        let is_offered = self.has_offers && offer(client as u8).is_some();
+        let is_due = is_offered && self.limits.deflate() != Deflate::Off;
+        assert!(agreed.is_some() == is_due || !line.is_honest, "offered and agreed: {agreed:?}");
+        let frames = &line.output[end + 4..];
+        let frames = agreed.map_or_else(|| frames.to_vec(), |agreed| agreed.plain(frames));
+        let (events, end) = naive::decode(&frames, Role::Client, &no_limits);
         assert!(!matches!(end, End::Failed(_)), "we broke a rule: {end:?}");
+        let is_blame = |event: &Event| matches!(event, Event::Close(Some((1002 | 1007 | 1009, _))));
+        assert!(!line.is_honest || !events.iter().any(is_blame), "blamed, and honest: {events:?}");
         let is_data = |event: &Event| matches!(event, Event::Text(_) | Event::Binary(_));
         let received: Vec<Event> = events.into_iter().filter(is_data).collect();
         let Some(queued) = self.handler().queued(id) else { return };
@@ -362,6 +401,19 @@ impl<H: Ledger> Network<H> {
         let is_owed = line.is_shut || is_closed || (is_open && line.room == usize::MAX);
         let has_rest = self.engine.output(id).is_some_and(|outbox| !outbox.is_empty());
         assert!(!is_owed || (has_rest && !is_closed) || common == queued.len(), "queued and lost");
+    }
+
+    /// With nobody there, the next client may keep its windows.
+    fn check_windows_are_given_back(&mut self) {
+        self.perform(&Operation::Connect(0), false);
+        self.settle();
+        let id = self.line(0).and_then(|line| line.id);
+        // There is no agreement if the server is to stop.
+        let agreed = id.and_then(|id| self.agreed(id));
+        let is_kept = self.limits.deflate() == Deflate::Takeover;
+        assert!(agreed.is_none_or(|agreed| agreed.keeps() == is_kept), "windows are still kept");
+        self.lines.iter_mut().flatten().for_each(|line| line.has_fin = true);
+        self.settle();
     }
 
     /// Everybody leaves, and time goes by: nothing must be left.
@@ -377,6 +429,7 @@ impl<H: Ledger> Network<H> {
             self.now.0 += timeouts;
             self.settle();
         }
+        self.check_windows_are_given_back();
         assert_eq!(self.engine.handler().unreturned, 0, "an assertion in the handler failed");
         assert_eq!((self.engine.connections(), self.engine.buffered()), (0, 0), "what is left");
         let lives = &self.engine.handler().lives;
@@ -396,6 +449,8 @@ impl Line {
             is_shut: false,
             sent: Vec::new(),
             is_honest: true,
+            has_asked: false,
+            voice: Voice::default(),
         }
     }
 
@@ -405,7 +460,7 @@ impl Line {
     }
 
     /// Sends a message, in one frame or in fragments with a Ping between them.
-    fn send(&mut self, event: Event, cuts: u8) {
+    fn send(&mut self, event: Event, coding: Coding, cuts: u8, compressing: &Endpoint) {
         if self.has_fin {
             return;
         }
@@ -414,14 +469,18 @@ impl Line {
             Event::Binary(bytes) => (0x2, &bytes[..]),
             _ => return,
         };
+        // RFC 7692 §6.1: only once it is agreed, and RSV1 is on the first frame only.
+        let compressed = Agreed::read(&self.output)
+            .and_then(|agreed| self.voice.encode(compressing, &agreed, coding, payload));
+        let rsv = if compressed.is_some() { 0x40 } else { 0 };
         let pieces = usize::from(cuts) + 1;
-        let mut rest = payload;
+        let mut rest = compressed.as_deref().unwrap_or(payload);
         for piece in 0..pieces {
             let is_last = piece + 1 == pieces;
             let (now, later) = rest.split_at(if is_last { rest.len() } else { rest.len() / 2 });
             rest = later;
             let fin = if is_last { 0x80 } else { 0 };
-            let opcode = if piece == 0 { opcode } else { 0x0 };
+            let opcode = if piece == 0 { rsv | opcode } else { 0x0 };
             self.input.extend(frame_with(fin | opcode, Some([0x37, 0xfa, 0x21, 0x3d]), now));
             if !is_last {
                 self.control(0);
@@ -430,7 +489,7 @@ impl Line {
         if self.is_honest {
             // More fragments than a message may have end the connection.
             self.is_honest = pieces <= 16;
-            self.sent.extend(Some(event).filter(|_| pieces <= 16));
+            self.sent.extend((pieces <= 16).then_some(event));
         }
     }
 
@@ -449,28 +508,48 @@ impl Line {
     }
 }
 
-fn request(client: u8) -> Vec<u8> {
+fn request(client: u8, offer: Option<&str>) -> Vec<u8> {
     let target = match client {
         0..3 => format!("/?user=user{client}"),
         _ => "/room".to_owned(),
     };
+    let offer = offer.map(|offer| format!("Sec-WebSocket-Extensions: {offer}\r\n"));
+    let offer = offer.unwrap_or_default();
     format!(
         "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
          Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Version: 13\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\n{offer}\r\n"
     )
     .into_bytes()
 }
 
+fn payload_len(event: &Event) -> usize {
+    match event {
+        Event::Text(text) => text.len(),
+        Event::Binary(bytes) => bytes.len(),
+        Event::Ping(_) | Event::Pong(_) | Event::Close(_) => 0,
+    }
+}
+
+/// Letters that other messages have too, but elsewhere: who refers to the wrong one is seen.
+fn filler(serial: usize, len: usize) -> String {
+    let letter = |place: usize| {
+        let hash = (place % 1_021).pow(2).wrapping_mul(0x9E37_79B1) as u32;
+        char::from(b'a' + (hash >> 28) as u8)
+    };
+    (serial * 7..).take(len).map(letter).collect()
+}
+
 /// What a client of the relay says.
 fn envelope(behaviour: Behaviour, client: u8, serial: usize, len: usize) -> String {
-    let content = format!("\"{serial} {}\"", "x".repeat(len));
+    let filler = filler(serial, len);
+    let content = format!("\"{serial} {filler}\"");
     let to = (client + 1) % 3;
     match behaviour {
         Behaviour::Swallow => r#"{"type":"ping"}"#.to_owned(),
         Behaviour::Echo => format!(r#"{{"receiver":"user{client}","content":{content}}}"#),
         Behaviour::Next => format!(r#"{{"receiver":"user{to}","content":{content}}}"#),
-        Behaviour::Everybody => format!("{serial} {}", "x".repeat(len)),
+        Behaviour::Everybody => format!("{serial} {filler}"),
         Behaviour::Parts => format!(r#"{{"group":"g{}","content":{content}}}"#, client % 2),
         // Half of them hear who comes and goes.
         Behaviour::Close => {

@@ -1,19 +1,21 @@
 //! What happens, as a list that a person can read.
 //!
 //! ```text
-//! 03 00 01 05 00 00    Message { client: 0, behaviour: Echo, binary: false, len: 5, cuts: 0 }
+//! 03 00 01 05 00 00    Message { client: 0, behaviour: Echo, binary: false, coding: Plain,
+//!                                len: 5, cuts: 0 }
 //! ```
 //!
 //! This module does not know what comes of it.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use switchboard::Limits;
+use switchboard::config::Deflate;
 
 /// A setting, and what happens in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     /// Bit 0: the relay instead of the router; bits 1-2: which limits; bits 3-4: how much one read
-    /// brings.
+    /// brings; bits 5-6: what is agreed about compression.
     pub setting: u8,
     /// One after the other.
     pub operations: Vec<Operation>,
@@ -36,6 +38,8 @@ pub enum Operation {
         behaviour: Behaviour,
         /// Binary, or text.
         binary: bool,
+        /// How its payload is coded, if that is agreed.
+        coding: Coding,
         /// Its length, in bytes.
         len: u16,
         /// How many times it is cut into fragments; each cut has a Ping in it.
@@ -96,6 +100,23 @@ impl Behaviour {
     ];
 }
 
+/// How a client codes what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    Plain,
+    /// Compressed, with context takeover if that is agreed.
+    Deflated,
+    /// In blocks without compression.
+    Stored,
+    /// The same, and the last block ends the stream.
+    Final,
+}
+
+impl Coding {
+    const ALL: [Coding; 4] = [Coding::Plain, Coding::Deflated, Coding::Stored, Coding::Final];
+}
+
 impl Script {
     /// Whether the handler is the relay.
     pub fn has_relay(&self) -> bool {
@@ -105,6 +126,17 @@ impl Script {
     /// How many bytes one read brings at most.
     pub fn read_len(&self) -> usize {
         [4096, 7, 100, 65_536][usize::from(self.setting >> 3 & 3)]
+    }
+
+    /// Whether clients offer to compress, those that ever do.
+    pub fn has_offers(&self) -> bool {
+        self.setting >> 5 & 3 != 0
+    }
+
+    /// What the server says to that.
+    fn deflate(&self) -> Deflate {
+        [Deflate::On, Deflate::Off, Deflate::On, Deflate::Takeover]
+            [usize::from(self.setting >> 5 & 3)]
     }
 
     /// Small limits, so that a short script reaches them.
@@ -117,6 +149,9 @@ impl Script {
         limits.close_timeout_ms = 1_000;
         limits.write_timeout_ms = 2_000;
         limits.read_buffer_bytes = 65_536;
+        limits.deflate_mode = self.deflate().as_number();
+        limits.deflate_min_bytes = 32;
+        limits.deflate_takeover_max = 2;
         let (connections, message, high, low, total, sends) = match self.setting >> 1 & 3 {
             0 => (100, 65_536, 1 << 20, 4_096, 1 << 30, 16_384),
             1 => (3, 9_000, 4_096, 1_000, 65_536, 5),
@@ -177,7 +212,9 @@ impl<'a> Arbitrary<'a> for Operation {
                 let behaviour = Behaviour::ALL[usize::from(kind % 8)];
                 let len = u.arbitrary()?;
                 let cuts = u.arbitrary::<u8>()? % 20;
-                Operation::Message { client, behaviour, binary: kind & 8 != 0, len, cuts }
+                let coding = Coding::ALL[usize::from(kind >> 4 & 3)];
+                let binary = kind & 8 != 0;
+                Operation::Message { client, behaviour, binary, coding, len, cuts }
             }
             4 => Operation::Control(client, u.arbitrary()?),
             5 => Operation::Room(client, u.arbitrary()?),
@@ -199,9 +236,10 @@ impl Operation {
                 out.extend([2, *client, bytes.len() as u8]);
                 out.extend(bytes);
             }
-            Operation::Message { client, behaviour, binary, len, cuts } => {
+            Operation::Message { client, behaviour, binary, coding, len, cuts } => {
                 let place = Behaviour::ALL.iter().position(|other| other == behaviour);
                 let kind = place.unwrap_or(0) as u8 | u8::from(*binary) << 3;
+                let kind = kind | (*coding as u8) << 4;
                 out.extend([3, *client, kind]);
                 out.extend(len.to_le_bytes());
                 out.push(*cuts);

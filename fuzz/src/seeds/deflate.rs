@@ -23,7 +23,7 @@ const WINDOW_15: u8 = 7 << 4;
 const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 
 /// Of zeros there are a hundred times as many as of these.
-const ZEROS: &[u8] = b"\x62\x60\x18\x05\xa3\x60\x14\x8c\x82\x51\x30\x0a\x46\x01\x00";
+pub(super) const ZEROS: &[u8] = b"\x62\x60\x18\x05\xa3\x60\x14\x8c\x82\x51\x30\x0a\x46\x01\x00";
 
 /// The header of a block, which the four octets that a receiver puts back complete, as they do its
 /// end: two bits of them are left.

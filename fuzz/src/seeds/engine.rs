@@ -1,7 +1,8 @@
 //! Scripts for an engine: each shows one thing that can happen to it.
 
 use super::{Seed, table};
-use crate::engine_operations::{Behaviour, Operation, Script};
+use crate::engine_operations::{Behaviour, Coding, Operation, Script};
+use crate::subject::frame_with;
 use Behaviour::{Close, CloseNext, Echo, Everybody, Later, Next, Parts, Swallow};
 use Operation::{
     Bytes, Connect, Control, Dial, Drink, Finish, Inject, Reset, Room, ShutDown, Tick, Wait,
@@ -18,12 +19,17 @@ pub fn seeds() -> Vec<Seed> {
 
 /// A text message in one frame.
 fn say(client: u8, behaviour: Behaviour, len: u16) -> Operation {
-    Operation::Message { client, behaviour, binary: false, len, cuts: 0 }
+    coded(client, behaviour, Coding::Plain, len)
+}
+
+/// The same, compressed if that is agreed.
+fn coded(client: u8, behaviour: Behaviour, coding: Coding, len: u16) -> Operation {
+    Operation::Message { client, behaviour, binary: false, coding, len, cuts: 0 }
 }
 
 /// A binary message in fragments.
 fn cut(client: u8, behaviour: Behaviour, len: u16, cuts: u8) -> Operation {
-    Operation::Message { client, behaviour, binary: true, len, cuts }
+    Operation::Message { client, behaviour, binary: true, coding: Coding::Plain, len, cuts }
 }
 
 const ROOMY: u8 = 0;
@@ -33,9 +39,13 @@ const TINY: u8 = 3 << 1;
 const RELAY: u8 = 1;
 const READS_OF_7: u8 = 1 << 3;
 const LARGE_READS: u8 = 3 << 3;
+const DECLINED: u8 = 1 << 5;
+const DEFLATE: u8 = 2 << 5;
+const TAKEOVER: u8 = 3 << 5;
 
 fn rows() -> Vec<(&'static str, u8, Vec<Operation>)> {
-    [messages(), fan_outs(), stalls(), timeouts(), endings(), relayed()].concat()
+    [messages(), fan_outs(), stalls(), timeouts(), endings(), relayed(), compressed(), takeovers()]
+        .concat()
 }
 
 /// Clients 0 and 1 are connected, and then something happens.
@@ -238,4 +248,113 @@ fn relayed() -> Vec<(&'static str, u8, Vec<Operation>)> {
             vec![Dial(3), Bytes(3, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()), Tick],
         ),
     ]
+}
+
+/// permessage-deflate: clients 0 to 2 offer it, client 3 does not.
+fn compressed() -> Vec<(&'static str, u8, Vec<Operation>)> {
+    // Of 15 bytes 1,808 come.
+    let bomb = frame_with(0xC2, Some([0; 4]), super::deflate::ZEROS);
+    vec![
+        ("deflate-declined", DECLINED, two(&[coded(0, Everybody, Coding::Deflated, 300), Tick])),
+        ("deflate-every-coding", DEFLATE, every_coding()),
+        (
+            "deflate-fan-out-with-and-without",
+            DEFLATE,
+            four(&[coded(0, Everybody, Coding::Deflated, 3_000), cut(3, Parts, 500, 1), Tick]),
+        ),
+        ("deflate-bomb", DEFLATE | TINY, two(&[Bytes(0, bomb), say(0, Echo, 9), Tick])),
+        (
+            "deflate-reader-stalls",
+            TAKEOVER | NARROW,
+            two(&[
+                Room(1, 400),
+                coded(0, Next, Coding::Stored, 30_000),
+                coded(0, Next, Coding::Deflated, 20_000),
+                coded(0, Everybody, Coding::Deflated, 9_000),
+                Tick,
+                Drink(1),
+                Tick,
+            ]),
+        ),
+        (
+            "deflate-relay-group",
+            TAKEOVER | RELAY,
+            four(&[
+                say(0, Close, 0),
+                say(2, Close, 0),
+                coded(0, Parts, Coding::Deflated, 300),
+                coded(1, Next, Coding::Stored, 300),
+                coded(0, Everybody, Coding::Final, 300),
+                Tick,
+            ]),
+        ),
+    ]
+}
+
+/// Windows that are kept: by two connections at most.
+fn takeovers() -> Vec<(&'static str, u8, Vec<Operation>)> {
+    let (behaviour, binary, len, cuts) = (Next, true, 900, 5);
+    let in_fragments =
+        |coding| Operation::Message { client: 0, behaviour, binary, coding, len, cuts };
+    // It asks for an echo, and nothing makes it shorter.
+    let dense: Vec<u8> = (0..90).map(|place: u8| place.wrapping_mul(167) ^ b'b').collect();
+    let dense = frame_with(0x82, Some([0; 4]), &dense);
+    vec![
+        ("deflate-takeover-every-coding", TAKEOVER, every_coding()),
+        (
+            "deflate-takeover-fragments-in-small-reads",
+            TAKEOVER | READS_OF_7,
+            two(&[in_fragments(Coding::Stored), in_fragments(Coding::Deflated), Tick]),
+        ),
+        (
+            "deflate-takeover-own-and-shared",
+            TAKEOVER,
+            four(&[
+                say(0, Echo, 300),
+                Tick,
+                // Compressed for many: not by the compressor that the next one refers to.
+                say(3, Everybody, 400),
+                Tick,
+                say(0, Echo, 350),
+                // Too short to be compressed.
+                say(0, Echo, 20),
+                say(0, Parts, 400),
+                say(1, Echo, 300),
+                Tick,
+            ]),
+        ),
+        (
+            "deflate-takeover-cannot-be-shorter",
+            TAKEOVER,
+            two(&[say(0, Echo, 300), Bytes(0, dense), say(0, Echo, 320), Tick]),
+        ),
+        (
+            "deflate-takeover-places-are-given-back",
+            TAKEOVER,
+            four(&[
+                coded(0, Everybody, Coding::Deflated, 90),
+                Tick,
+                Reset(0),
+                Tick,
+                Connect(0),
+                Tick,
+                coded(0, Everybody, Coding::Deflated, 90),
+                Tick,
+            ]),
+        ),
+    ]
+}
+
+/// Clients 2 and 3 are connected as well.
+fn four(rest: &[Operation]) -> Vec<Operation> {
+    two(&[&[Connect(2), Connect(3), Tick], rest].concat())
+}
+
+/// A client that compresses begins anew behind what it did not compress by itself.
+fn every_coding() -> Vec<Operation> {
+    use Coding::{Deflated, Final, Stored};
+    let codings = [Deflated, Deflated, Stored, Final, Deflated, Deflated];
+    let echoes: Vec<Operation> =
+        codings.into_iter().map(|coding| coded(0, Echo, coding, 700)).collect();
+    two(&[&echoes[..], &[Tick]].concat())
 }

@@ -124,6 +124,65 @@ fn a_restriction_holds_from_the_moment_it_is_made() {
     }
 }
 
+/// Whatever frames they are, however they are cut up, and also what was held in between.
+#[test]
+fn of_a_restricted_connection_512_bytes_are_read_beside_the_longest_message() {
+    let limit = Limits::relay().auth_message_max_bytes as usize;
+    let ping = |len: usize| {
+        [&[0x89, 0x80 | (len - 6) as u8, 0, 0, 0, 0], &vec![b'x'; len - 6][..]].concat()
+    };
+    let message = |len: usize| {
+        let header = [0x82, 0xFE, (len >> 8) as u8, len as u8, 0, 0, 0, 0];
+        [&header[..], &vec![0; len]].concat()
+    };
+    let flood = ping(128).repeat((limit + 512) / 128);
+    assert_eq!(flood.len(), limit + 512);
+    let few = [ping(128).repeat(3), ping(120)].concat();
+    // And the messages that are heard, and whether it is open at the end.
+    for (sent, messages, is_open_after) in [
+        (flood.clone(), 0, true),
+        ([&flood[..], b"\x89"].concat(), 0, false),
+        ([few.clone(), message(limit), message(20_000)].concat(), 2, true),
+        ([ping(128).repeat(4), message(limit), message(20_000)].concat(), 0, false),
+        ([ping(128).repeat(20), message(200), message(20_000)].concat(), 2, true),
+    ] {
+        for (cut, high) in [(0, 1), (300, 1), (0, 64), (300, 64), (4_605, 64), (sent.len(), 1)] {
+            let limits = Limits { outbox_high_bytes: high * 1024, ..Limits::relay() };
+            let mut engine = Engine::new(Limits { outbox_low_bytes: 512, ..limits }, Strict);
+            engine.begin_tick(Millis(1), UnixMillis(0));
+            let id = engine.accept(Remote::Unix, Door::Public).unwrap();
+            let (front, back) = sent.split_at(cut);
+            let _ = engine.receive(id, &mut [&upgrade("")[..], front].concat());
+            settle(&mut engine);
+            read(&mut engine, id, back);
+            settle(&mut engine);
+            let mut found = (0, false);
+            engine.inject(|_, cx| found = (cx.totals().counts.messages_in, cx.is_open(id)));
+            let case = format!("{} bytes, cut at {cut}, {high} KiB", sent.len());
+            assert_eq!(found, (messages, is_open_after), "{case}");
+            assert_eq!(engine.buffered(), engine.recount());
+        }
+    }
+}
+
+/// Writes everything, and reads what was held until then.
+fn settle<H: Handler>(engine: &mut Engine<H>) {
+    let mut resumed = Vec::new();
+    loop {
+        while let Some(id) = engine.next_dirty() {
+            let len = engine.output(id).unwrap().len();
+            engine.wrote(id, len, len);
+        }
+        engine.take_resumed(&mut resumed);
+        if resumed.is_empty() {
+            return;
+        }
+        for id in resumed.drain(..) {
+            let _ = engine.resume(id);
+        }
+    }
+}
+
 /// Reads as the event loop does.
 fn read<H: Handler>(engine: &mut Engine<H>, id: ConnId, mut bytes: &[u8]) {
     while !bytes.is_empty() {

@@ -1,7 +1,5 @@
 //! What a callback may do: the view of the engine that a [`Handler`](super::Handler) is given.
 
-use std::mem;
-
 use super::core::Core;
 use super::handler::{Cause, Delivery, Verdict};
 use super::remote::{Door, Remote};
@@ -111,21 +109,17 @@ impl Context<'_> {
         }
     }
 
-    /// Limits the messages of a connection to `auth_message_max_bytes`, until
-    /// [`release`](Context::release): for those who have not said who they are.
+    /// Limits the messages of a connection to `auth_message_max_bytes`, and all that is read of
+    /// it from now on to 512 bytes more, until [`release`](Context::release): for those who have
+    /// not said who they are. A message that is too long is answered with a Close with 1009, too
+    /// many frames with one with 1008.
     pub fn restrict(&mut self, id: ConnId) {
-        if let Some(slot) = self.core.slots.get_mut(id) {
-            slot.restricted = true;
-        }
+        self.core.restrict(id);
     }
 
     /// Ends what [`restrict`](Context::restrict) began, also for what is read already.
     pub fn release(&mut self, id: ConnId) {
-        if let Some(slot) = self.core.slots.get_mut(id)
-            && mem::take(&mut slot.restricted)
-        {
-            self.core.release_messages();
-        }
+        self.core.release(id);
     }
 
     /// Begins the closing handshake; messages queued before it still leave. Without effect on a

@@ -146,21 +146,6 @@ impl Core {
         }
     }
 
-    /// The limit of messages is that of strangers, while one of them is served. What another
-    /// connection has begun to send is not looked at meanwhile.
-    #[cold]
-    pub fn restrict_messages(&mut self) {
-        let limits = &self.limits;
-        self.endpoint.message_max_bytes =
-            limits.auth_message_max_bytes.min(limits.message_max_bytes);
-    }
-
-    /// The limit of messages is the usual one again.
-    #[cold]
-    pub fn release_messages(&mut self) {
-        self.endpoint.message_max_bytes = self.limits.message_max_bytes;
-    }
-
     /// Takes in a new TCP connection; `None` if even a refusal would be one too many.
     pub fn accept(&mut self, peer: Remote, door: Door) -> Option<ConnId> {
         let admitted = self.slots.len() - self.surplus;

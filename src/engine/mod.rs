@@ -40,6 +40,7 @@ mod opening;
 mod peer;
 mod remote;
 mod requests;
+mod restricted;
 mod slot;
 mod totals;
 
@@ -154,13 +155,9 @@ impl<H: Handler> Engine<H> {
         if answers_ping {
             self.core.schedule(id);
         }
-        // One call either way, so that it is compiled into this.
-        if restricted {
-            self.core.restrict_messages();
-        }
-        self.serve(id, stage, bytes);
-        if restricted {
-            self.core.release_messages();
+        match restricted {
+            true => self.serve_restricted(id, stage, bytes),
+            false => self.serve(id, stage, bytes),
         }
         self.flow(id)
     }
@@ -286,12 +283,9 @@ impl<H: Handler> Engine<H> {
         let (stage, restricted) = (slot.stage, slot.restricted);
         let mut held = slot.take_held();
         if !held.is_empty() {
-            if restricted {
-                self.core.restrict_messages();
-            }
-            self.serve(id, stage, &mut held);
-            if restricted {
-                self.core.release_messages();
+            match restricted {
+                true => self.serve_restricted(id, stage, &mut held),
+                false => self.serve(id, stage, &mut held),
             }
         }
         self.core.endpoint.pool().keep_buffer(held);

@@ -55,9 +55,8 @@ impl<H: Handler> Engine<H> {
                 Stage::Pending(_) => return self.hold(id, bytes),
                 // It may have been restricted when it was opened, a moment ago.
                 Stage::Open if slot.restricted => {
-                    self.core.restrict_messages();
-                    self.deliver(id, bytes);
-                    return self.core.release_messages();
+                    self.core.restrict_early(id, bytes.len());
+                    return self.serve_restricted(id, stage, bytes);
                 }
                 Stage::Open | Stage::Closing => return self.deliver(id, bytes),
                 Stage::Draining | Stage::Lingering | Stage::Gone => break,

@@ -46,7 +46,7 @@ pub(super) struct Slot {
     pub surplus: bool,
     /// By which kind of listener it came in.
     pub door: Door,
-    /// Its messages are limited to `auth_message_max_bytes`.
+    /// Its messages are limited to `auth_message_max_bytes`, and what is read to a little more.
     pub restricted: bool,
     /// Its last message was large; so will the next one be, as a rule.
     pub large: bool,
@@ -118,11 +118,24 @@ impl Slot {
     pub fn take_held(&mut self) -> Buffer {
         let Some(cold) = &mut self.cold else { return Buffer::new() };
         let held = std::mem::take(&mut cold.held);
-        let is_bare = cold.head.is_empty() && cold.decoder.is_none() && cold.closed.is_none();
-        if is_bare && matches!(self.stage, Stage::Open | Stage::Idle) {
+        self.drop_bare();
+        held
+    }
+
+    /// Gives the box back if nothing is in it.
+    pub fn drop_bare(&mut self) {
+        let is_bare = |cold: &Cold| {
+            cold.head.is_empty()
+                && cold.held.is_empty()
+                && cold.decoder.is_none()
+                && cold.closed.is_none()
+        };
+        if !self.restricted
+            && matches!(self.stage, Stage::Open | Stage::Idle)
+            && self.cold.as_deref().is_some_and(is_bare)
+        {
             self.cold = None;
         }
-        held
     }
 
     /// The first reason counts: what follows from it is no reason.
@@ -165,6 +178,8 @@ pub(super) struct Cold {
     pub decoder: Option<BodyDecoder>,
     /// Input that a paused or pending connection has not consumed.
     pub held: Buffer,
+    /// Up to which byte it is read as long as it is restricted.
+    pub restricted_until: u64,
     /// How the connection ended.
     pub closed: Option<(CloseCode, Cow<'static, str>, Cause)>,
 }

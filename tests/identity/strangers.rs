@@ -148,6 +148,49 @@ fn of_a_stranger_four_kibibytes_are_read() {
 }
 
 #[test]
+fn control_frames_of_a_stranger_count_for_what_is_read() {
+    let world = World::tokens(&[]);
+    let ping = frame(Opcode::Ping, &[b'x'; 94]);
+    assert_eq!(ping.len(), 100);
+    // Together, and each for itself.
+    for at_once in [true, false] {
+        let mut client = stranger(&world, "/");
+        match at_once {
+            true => client.send_raw(&ping.repeat(2_000)),
+            false => (0..60).for_each(|_| client.send_raw(&ping)),
+        }
+        let mut pongs = 0;
+        let end = loop {
+            match client.receive() {
+                Event::Pong(_) => pongs += 1,
+                end => break end,
+            }
+        };
+        assert_eq!(end, Event::Close(1008, "too much before authentication".to_owned()));
+        assert_eq!(pongs, (4096 + 512) / 100);
+    }
+    // Pongs are no better.
+    let mut client = stranger(&world, "/");
+    client.send_raw(&frame(Opcode::Pong, b"").repeat(4096));
+    client.expect_close(1008);
+    // A few may come before the longest message, and any number behind a good one.
+    let mut client = stranger(&world, "/");
+    let fits = auth(&"a".repeat(4096 - auth("").len()));
+    client.send_raw(&[ping.repeat(5), frame(Opcode::Text, fits.as_bytes())].concat());
+    for _ in 0..5 {
+        assert!(matches!(client.receive(), Event::Pong(_)));
+    }
+    expect_rejection(&mut client, 401, "token_refused");
+    let mut client = stranger(&world, "/");
+    client.send_raw(&[frame(Opcode::Text, auth(ALICE).as_bytes()), ping.repeat(500)].concat());
+    assert_eq!(client.receive(), Event::Text(r#"{"type":"ok"}"#.to_owned()));
+    for _ in 0..500 {
+        assert!(matches!(client.receive(), Event::Pong(_)));
+    }
+    expect_user(&world, &mut client, "alice");
+}
+
+#[test]
 fn a_stranger_has_its_time_and_not_more() {
     let world = World::tokens(&["--auth-timeout", "500ms"]);
     let began = Instant::now();

@@ -41,6 +41,8 @@ pub(super) enum Who {
 pub(super) struct Stranger {
     pub(super) path: Box<str>,
     pub(super) claim: Option<Box<str>>,
+    /// Of which address it has a place.
+    pub(super) ip: Option<IpAddr>,
     /// What the endpoint would be told.
     pub(super) forwarded: Vec<Header>,
     /// Until when it may be one.
@@ -63,10 +65,9 @@ impl Arrivals {
         self.0.iter().filter(|arrival| arrival.who.user() == Some(user)).count()
     }
 
-    /// From where they come, strangers apart.
+    /// From where they come.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        let known = self.0.iter().filter(|arrival| !matches!(arrival.who, Who::Stranger(_)));
-        known.filter_map(|arrival| arrival.ip)
+        self.0.iter().filter_map(|arrival| arrival.ip)
     }
 }
 

@@ -12,8 +12,9 @@
 //!                                            anything else: 4401; too late: 4408
 //! ```
 //!
-//! A stranger is on no list: nothing reaches him, his messages are limited to 4 KiB, and all that
-//! is kept of him is what he asked for. `Relay::reconfigure` asks again about everybody.
+//! A stranger is on no list: nothing reaches him, what is read of him is limited to 4 KiB and a
+//! little, he has a place of his address, and all that is kept of him is what he asked for.
+//! `Relay::reconfigure` asks again about everybody.
 //!
 //! This module does not know what a good credential is.
 
@@ -107,14 +108,14 @@ impl Gate {
         !self.strangers.is_empty() && self.strangers.get(id).is_some()
     }
 
-    /// A connection is gone, before it was open or after.
-    pub(super) fn forget(&mut self, id: ConnId) {
+    /// A connection is gone, before it was open or after. Says what stranger it was.
+    pub(super) fn forget(&mut self, id: ConnId) -> Option<Box<Stranger>> {
         self.bearers.remove(id);
         self.asked.remove(id);
-        if let Some(stranger) = self.strangers.remove(id) {
-            self.patience.remove(&(stranger.until, id));
-        }
         self.arrivals.take(id);
+        let stranger = self.strangers.remove(id)?;
+        self.patience.remove(&(stranger.until, id));
+        Some(stranger)
     }
 }
 
@@ -139,7 +140,7 @@ impl Relay {
         let credential = credentials::find(request.head, upgrade, wanted, is_listed);
         match credential.map_err(Response::from)? {
             Some(credential) => self.admit_bearer(cx, id, handshake, &credential, request),
-            None => Ok(self.admit_stranger(id, handshake, request.head, request.peer)),
+            None => self.admit_stranger(id, handshake, request.head, request.peer),
         }
     }
 
@@ -172,17 +173,19 @@ impl Relay {
         handshake: Handshake,
         head: &RequestHead<'_, '_>,
         peer: Remote,
-    ) -> Verdict {
+    ) -> Result<Verdict, Response> {
         let Handshake { path, claim, protocol } = handshake;
+        let ip = peer.ip();
+        self.sessions.admit_stranger(ip).map_err(Denial::response)?;
         let forwarded = match self.gate.access.authentication {
             Authentication::Endpoint(_) => forwarded(head, peer),
             _ => Vec::new(),
         };
-        // Its time begins when it is open.
+        // Its time begins when it is open, which is at once: none comes between.
         let until = Millis(0);
-        let who = Who::Stranger(Stranger { path: path.clone(), claim, forwarded, until });
-        self.gate.arrivals.push(Arrival { id, path, ip: peer.ip(), who });
-        Verdict::Upgrade { protocol }
+        let who = Who::Stranger(Stranger { path: path.clone(), claim, ip, forwarded, until });
+        self.gate.arrivals.push(Arrival { id, path, ip, who });
+        Ok(Verdict::Upgrade { protocol })
     }
 
     fn admit_bearer(
@@ -242,6 +245,7 @@ impl Relay {
             }
             Who::Bearer(bearer) => self.enter(cx, id, &path, bearer),
             Who::Stranger(mut stranger) => {
+                self.sessions.open_stranger(stranger.ip);
                 let gate = &mut self.gate;
                 cx.restrict(id);
                 stranger.until = cx.now().after(gate.timeout_ms);
@@ -424,9 +428,14 @@ impl Relay {
     /// A stranger is none any more.
     fn welcome(&mut self, cx: &mut Context<'_>, id: ConnId, bearer: Bearer) {
         let Some(stranger) = self.gate.strangers.get(id) else { return };
-        let (path, claim) = (stranger.path.clone(), stranger.claim.clone());
-        let ip = cx.peer(id).and_then(Remote::ip);
-        match self.check_entry(&path, claim.as_deref(), &bearer.identity, ip) {
+        let (path, claim, ip) = (stranger.path.clone(), stranger.claim.clone(), stranger.ip);
+        // The place that he has is his, and he has it until the end if he may not come in.
+        self.sessions.close_stranger(ip);
+        let entry = self.check_entry(&path, claim.as_deref(), &bearer.identity, ip);
+        if entry.is_err() {
+            self.sessions.open_stranger(ip);
+        }
+        match entry {
             Ok(()) => {
                 self.gate.forget(id);
                 cx.release(id);

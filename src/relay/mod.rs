@@ -251,7 +251,9 @@ impl Handler for Relay {
         self.rooms.leave(id);
         self.gaps.forget(id);
         self.sessions.close(id);
-        self.gate.forget(id);
+        if let Some(stranger) = self.gate.forget(id) {
+            self.sessions.close_stranger(stranger.ip);
+        }
         // `before_flush` of this tick is over.
         self.identities.membership().presence_mut().set_timer(cx);
     }

@@ -31,8 +31,26 @@ pub(super) struct Sessions {
     /// At how many of those to look for some that nobody has any more.
     sweep_at: usize,
     sessions: ConnMap<Box<Session>>,
-    /// Connections with a session, by address.
-    addresses: HashMap<Address, u64>,
+    /// Connections with a session, and strangers, by address.
+    addresses: HashMap<Address, Places>,
+    strangers_max: Option<StrangersMax>,
+}
+
+/// The connections of one address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Places {
+    known: u32,
+    strangers: u32,
+}
+
+/// What an address may have, for one more stranger to come in.
+#[derive(Clone, Copy, Debug)]
+struct StrangersMax {
+    /// Strangers: what the policy gives to everybody, for more is known of none of them.
+    strangers: u64,
+    /// Connections: what it gives to any role, for that is what a stranger may turn out to have.
+    /// `None`: no limit.
+    all: Option<u64>,
 }
 
 struct Session {
@@ -66,6 +84,7 @@ impl Sessions {
     pub(super) fn new(policy: Policy) -> Sessions {
         let guest = policy.permissions(&[Box::from(GUEST)]);
         Sessions {
+            strangers_max: StrangersMax::of(&policy),
             policy,
             guest,
             known: HashMap::new(),
@@ -120,9 +139,52 @@ impl Sessions {
         }
         let (Some(max), Some(ip)) = (limits.connections_per_address_max, ip) else { return Ok(()) };
         let address = Address::of(ip);
-        let here = self.addresses.get(&address).copied().unwrap_or(0);
         let arriving = arriving.filter(|&ip| Address::of(ip) == address).count() as u64;
-        if here + arriving >= max { Err(Denial::TooManyOfAddress) } else { Ok(()) }
+        match self.places(address).all() + arriving >= max {
+            true => Err(Denial::TooManyOfAddress),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether somebody may come in who has still to say who he is, as far as others from the same
+    /// address are concerned.
+    pub(super) fn admit_stranger(&self, ip: Option<IpAddr>) -> Result<(), Denial<'static>> {
+        let (Some(max), Some(ip)) = (self.strangers_max, ip) else { return Ok(()) };
+        let places = self.places(Address::of(ip));
+        let is_full = max.all.is_some_and(|all| places.all() >= all);
+        match is_full || u64::from(places.strangers) >= max.strangers {
+            true => Err(Denial::TooManyOfAddress),
+            false => Ok(()),
+        }
+    }
+
+    /// A stranger is here: he has a place of his address.
+    pub(super) fn open_stranger(&mut self, ip: Option<IpAddr>) {
+        if let Some(ip) = ip {
+            self.addresses.entry(Address::of(ip)).or_default().strangers += 1;
+        }
+    }
+
+    /// The same stranger is gone, or is none any more.
+    pub(super) fn close_stranger(&mut self, ip: Option<IpAddr>) {
+        if let Some(ip) = ip {
+            self.give_back(Address::of(ip), |places| &mut places.strangers);
+        }
+    }
+
+    fn places(&self, address: Address) -> Places {
+        self.addresses.get(&address).copied().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, address: Address, place: fn(&mut Places) -> &mut u32) {
+        let Some(places) = self.addresses.get_mut(&address) else { return };
+        *place(places) -= 1;
+        if places.all() == 0 {
+            self.addresses.remove(&address);
+        }
+        if self.addresses.is_empty() {
+            self.addresses = HashMap::new();
+        }
     }
 
     /// A connection is open, or somebody else's than before, or its user has other roles.
@@ -143,7 +205,7 @@ impl Sessions {
         }
         let address = ip.map(Address::of);
         if let Some(address) = address {
-            *self.addresses.entry(address).or_insert(0) += 1;
+            self.addresses.entry(address).or_default().known += 1;
         }
         let (messages, bytes) = (Bucket::full(now), Bucket::full(now));
         self.sessions.insert(id, Box::new(Session { permissions, messages, bytes, address }));
@@ -152,16 +214,8 @@ impl Sessions {
     /// A connection is gone. Nothing happens if it had no session.
     pub(super) fn close(&mut self, id: ConnId) {
         let Some(session) = self.sessions.remove(id) else { return };
-        if let Some(address) = session.address
-            && let Some(count) = self.addresses.get_mut(&address)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.addresses.remove(&address);
-            }
-        }
-        if self.sessions.is_empty() {
-            self.addresses = HashMap::new();
+        if let Some(address) = session.address {
+            self.give_back(address, |places| &mut places.known);
         }
     }
 
@@ -174,6 +228,7 @@ impl Sessions {
         now: Millis,
     ) {
         self.guest = policy.permissions(&[Box::from(GUEST)]);
+        self.strangers_max = StrangersMax::of(&policy);
         self.policy = policy;
         self.known = HashMap::new();
         self.sweep_at = SWEEP_MIN;
@@ -236,6 +291,21 @@ impl Sessions {
             Some(session) => session.charge(now, len as u64),
             None => Ok(()),
         }
+    }
+}
+
+impl Places {
+    fn all(self) -> u64 {
+        u64::from(self.known) + u64::from(self.strangers)
+    }
+}
+
+impl StrangersMax {
+    /// Where the policy states nothing for everybody, what a role states says nothing of others.
+    fn of(policy: &Policy) -> Option<StrangersMax> {
+        let max = |limits: RoleLimits| limits.connections_per_address_max;
+        let strangers = max(*policy.permissions(&[]).limits())?;
+        Some(StrangersMax { strangers, all: max(policy.most_generous()) })
     }
 }
 

@@ -36,7 +36,8 @@ fn without_a_policy_guests_have_no_session_and_others_keep_their_roles() {
         assert_eq!(sessions.permits(id, Action::Send("bob")), may_send);
         assert_eq!(sessions.permits(id, Action::Broadcast), !may_send);
     }
-    assert_eq!(sessions.addresses.values().copied().collect::<Vec<u64>>(), [2]);
+    let places: Vec<Places> = sessions.addresses.values().copied().collect();
+    assert_eq!(places, [Places { known: 2, strangers: 0 }]);
 
     sessions.reconfigure(Policy::open(), everybody, NOW);
     assert!(sessions.permits(id[0], Action::Send("bob")));

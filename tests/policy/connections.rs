@@ -108,3 +108,136 @@ fn who_is_let_in_at_the_same_time_is_counted() {
         assert_eq!(answers, [101, 101, 429, 429, 429], "{limit}");
     }
 }
+
+/// What somebody says first who came without a credential.
+const AUTH: &str = r#"{"type":"auth","token":"x"}"#;
+
+/// Everything is allowed, to so many connections from an address: anybody's, and a member's.
+fn by_role(anybody: u64, member: u64) -> (World, Slow) {
+    let policy = limited(&format!(r#""connections-per-address": {anybody}"#));
+    let member = format!(r#","member":{{"limits":{{"connections-per-address":{member}}}}}}}}}"#);
+    let policy = format!("{}{member}", policy.strip_suffix("}}").unwrap());
+    let application = Slow::default();
+    let authentication = Authentication::Endpoint(Box::new(application.clone()));
+    let access = Access { authentication, ..access(&policy) };
+    (World::with(RelayConfig { access, ..config() }), application)
+}
+
+/// The application knows everybody who was asked about since the last time, as a member.
+fn vouch(world: &World, application: &Slow) {
+    world.with_relay(|relay, cx| {
+        for ticket in application.0.lock().unwrap().drain(..) {
+            let body = br#"{"user":"bob","roles":["member"]}"#.to_vec();
+            relay.answered(cx, ticket, &Answer::Reply { status: 200, body });
+        }
+    });
+}
+
+#[track_caller]
+fn refused(world: &World) {
+    let answer = world.upgrade("/", &[]).err().unwrap();
+    let wanted = "too many connections from this address\n";
+    assert_eq!((answer.status, &*answer.body), (429, wanted));
+}
+
+#[test]
+fn who_has_not_said_who_he_is_has_a_place_of_his_address() {
+    let (world, application) = by_role(2, 3);
+    let [first, second] = [(); 2].map(|()| world.connect("/", None));
+    refused(&world);
+    refused(&world);
+    world.come_from(address("192.0.2.2:1000"));
+    world.connect("/", None);
+    world.come_from(Remote::Unix);
+    for _ in 0..5 {
+        world.connect("/", None);
+    }
+    world.come_from(address("127.0.0.1:1000"));
+    // Who is known counts in another place, and makes room for a stranger.
+    first.say(AUTH);
+    vouch(&world, &application);
+    assert_eq!(first.heard(), [text(r#"{"type":"ok"}"#)]);
+    let third = world.connect("/", None);
+    // One is known and two are not: no more than three for anybody.
+    second.hang_up();
+    world.connect("/", None);
+    let fields = [("Authorization", "Bearer x")];
+    let member = world.begin_upgrade("/", &fields);
+    vouch(&world, &application);
+    assert_eq!(world.finish_upgrade(member).err().unwrap().status, 429);
+    // Each gives back what he had, once.
+    first.hang_up();
+    third.hang_up();
+    world.connect("/", None);
+    refused(&world);
+}
+
+#[test]
+fn strangers_come_in_as_long_as_they_could_be_somebody_who_may() {
+    let (world, application) = by_role(1, 3);
+    let fields = [("Authorization", "Bearer x")];
+    for _ in 0..3 {
+        // Also beside as many as anybody may have: it may be a member.
+        world.connect("/", None).hang_up();
+        let member = world.begin_upgrade("/", &fields);
+        vouch(&world, &application);
+        assert!(world.finish_upgrade(member).is_ok());
+    }
+    refused(&world);
+}
+
+#[test]
+fn a_stranger_is_not_counted_twice_when_he_says_who_he_is() {
+    let (world, application) = by_role(1, 1);
+    for _ in 0..3 {
+        let peer = world.connect("/", None);
+        peer.say(AUTH);
+        refused(&world);
+        vouch(&world, &application);
+        assert_eq!(peer.heard(), [text(r#"{"type":"ok"}"#)]);
+        refused(&world);
+        peer.hang_up();
+    }
+}
+
+#[test]
+fn a_stranger_who_is_refused_has_his_place_until_he_is_gone() {
+    let (world, application) = by_role(1, 1);
+    let peer = world.connect("/?user=eve", None);
+    peer.say(AUTH);
+    vouch(&world, &application);
+    let error = r#"{"type":"error","code":403,"reason":"wrong_user"}"#;
+    assert_eq!(peer.heard(), [text(error), Heard::Closed(4403)]);
+    refused(&world);
+    peer.hang_up();
+    world.connect("/", None);
+}
+
+#[test]
+fn strangers_are_not_limited_by_what_is_stated_for_others() {
+    let policy = r#"{"roles":{"member":{"limits":{"connections-per-address":1}}}}"#;
+    let authentication = Authentication::Endpoint(Box::<Slow>::default());
+    let access = Access { authentication, ..access(policy) };
+    let world = World::with(RelayConfig { access, ..config() });
+    for _ in 0..5 {
+        world.connect("/", None);
+    }
+}
+
+#[test]
+fn another_policy_counts_the_strangers_who_are_here() {
+    let (world, application) = by_role(3, 3);
+    let peers = [(); 2].map(|()| world.connect("/", None));
+    world.with_relay(|relay, cx| {
+        let policy = limited(r#""connections-per-address": 2"#);
+        let authentication = Authentication::Endpoint(Box::new(application.clone()));
+        relay.reconfigure(cx, Access { authentication, ..access(&policy) });
+    });
+    refused(&world);
+    let [first, second] = peers;
+    first.hang_up();
+    world.connect("/", None);
+    refused(&world);
+    second.hang_up();
+    world.connect("/", None);
+}

@@ -137,6 +137,15 @@ impl Policy {
         let roles: Vec<&Role> = places.into_iter().map(|place| &known[place]).collect();
         Rc::new(Permissions::union(names, &roles))
     }
+
+    /// The limits of somebody who had all of the roles.
+    pub(crate) fn most_generous(&self) -> RoleLimits {
+        let mut stated = StatedLimits::nothing();
+        for role in self.roles.iter().flatten() {
+            stated.add(&role.limits);
+        }
+        stated.resolve()
+    }
 }
 
 impl Default for Policy {

@@ -138,11 +138,13 @@ fn of_a_restricted_connection_512_bytes_are_read_beside_the_longest_message() {
     let flood = ping(128).repeat((limit + 512) / 128);
     assert_eq!(flood.len(), limit + 512);
     let few = [ping(128).repeat(3), ping(120)].concat();
-    for (sent, is_open_after) in [
-        (flood.clone(), true),
-        ([&flood[..], b"\x89"].concat(), false),
-        ([few.clone(), message(limit), message(20_000)].concat(), true),
-        ([ping(128).repeat(4), message(limit), message(20_000)].concat(), false),
+    // And the messages that are heard, and whether it is open at the end.
+    for (sent, messages, is_open_after) in [
+        (flood.clone(), 0, true),
+        ([&flood[..], b"\x89"].concat(), 0, false),
+        ([few.clone(), message(limit), message(20_000)].concat(), 2, true),
+        ([ping(128).repeat(4), message(limit), message(20_000)].concat(), 0, false),
+        ([ping(128).repeat(20), message(200), message(20_000)].concat(), 2, true),
     ] {
         for (cut, high) in [(0, 1), (300, 1), (0, 64), (300, 64), (4_605, 64), (sent.len(), 1)] {
             let limits = Limits { outbox_high_bytes: high * 1024, ..Limits::relay() };
@@ -154,9 +156,10 @@ fn of_a_restricted_connection_512_bytes_are_read_beside_the_longest_message() {
             settle(&mut engine);
             read(&mut engine, id, back);
             settle(&mut engine);
-            let mut is_open = false;
-            engine.inject(|_, cx| is_open = cx.is_open(id));
-            assert_eq!(is_open, is_open_after, "{} bytes, cut at {cut}, {high} KiB", sent.len());
+            let mut found = (0, false);
+            engine.inject(|_, cx| found = (cx.totals().counts.messages_in, cx.is_open(id)));
+            let case = format!("{} bytes, cut at {cut}, {high} KiB", sent.len());
+            assert_eq!(found, (messages, is_open_after), "{case}");
             assert_eq!(engine.buffered(), engine.recount());
         }
     }

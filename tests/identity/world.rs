@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -137,10 +137,12 @@ impl Drop for World {
     fn drop(&mut self) {
         // The log comes through a pipe and two threads.
         let mut log = self.process.log();
+        let until = Instant::now() + Duration::from_secs(10);
         loop {
             std::thread::sleep(Duration::from_millis(50));
             let longer = self.process.log();
-            if longer.len() == log.len() {
+            let is_quiet = longer.len() == log.len() && log.contains(" trace ");
+            if is_quiet || Instant::now() > until {
                 break;
             }
             log = longer;

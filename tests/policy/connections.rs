@@ -173,6 +173,20 @@ fn who_has_not_said_who_he_is_has_a_place_of_his_address() {
 }
 
 #[test]
+fn strangers_come_in_as_long_as_they_could_be_somebody_who_may() {
+    let (world, application) = by_role(1, 3);
+    let fields = [("Authorization", "Bearer x")];
+    for _ in 0..3 {
+        // Also beside as many as anybody may have: it may be a member.
+        world.connect("/", None).hang_up();
+        let member = world.begin_upgrade("/", &fields);
+        vouch(&world, &application);
+        assert!(world.finish_upgrade(member).is_ok());
+    }
+    refused(&world);
+}
+
+#[test]
 fn a_stranger_is_not_counted_twice_when_he_says_who_he_is() {
     let (world, application) = by_role(1, 1);
     for _ in 0..3 {

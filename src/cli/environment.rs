@@ -6,6 +6,8 @@
 
 use std::ffi::OsString;
 
+use strsim::levenshtein;
+
 use super::setting;
 
 /// One text per name that begins as ours do and is none of them, in the order of the alphabet.
@@ -36,29 +38,13 @@ pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> O
     if name.len() > SHOWN_MAX {
         return None;
     }
-    let (_, known) = known.map(|known| (edits(name, known), known)).min()?;
+    let (_, known) = known.map(|known| (levenshtein(name, known), known)).min()?;
     is_near(name, known).then_some(known)
 }
 
 /// Whether one text may be a misspelling of the other: few edits for its length.
 pub(super) fn is_near(from: &str, to: &str) -> bool {
-    from.len() <= SHOWN_MAX && edits(from, to) <= 1 + from.len() / 5
-}
-
-/// How many bytes have to be inserted, removed or replaced to make one text of the other
-/// (Levenshtein distance, one row at a time).
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, from_byte) in from.bytes().enumerate() {
-        let mut diagonal = above;
-        row[0] = above + 1;
-        for (left, to_byte) in to.bytes().enumerate() {
-            let replaced = diagonal + usize::from(from_byte != to_byte);
-            diagonal = row[left + 1];
-            row[left + 1] = replaced.min(row[left] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
+    from.len() <= SHOWN_MAX && levenshtein(from, to) <= 1 + from.len() / 5
 }
 
 const PREFIX: &str = "SWITCHBOARD_";
@@ -75,7 +61,7 @@ mod tests {
         for (from, to, wanted) in
             cases.into_iter().chain([("kitten", "sitting", 3), ("ab", "ba", 2)])
         {
-            assert_eq!(edits(from, to), wanted, "{from} {to}");
+            assert_eq!(levenshtein(from, to), wanted, "{from} {to}");
         }
     }
 

@@ -17,10 +17,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-
 use super::json::{Elements, JsonError, Members};
+use crate::relay::access::secret::Fingerprint;
 use crate::relay::name::{Name, NameError, unescape};
 
 /// The keys of the push API.
@@ -31,7 +29,7 @@ pub struct Keys(Arc<[Key]>);
 #[derive(Clone)]
 pub struct Key {
     name: Arc<str>,
-    digest: [u8; 32],
+    fingerprint: Fingerprint,
     /// Whether its messages may be from somebody else.
     impersonation: Impersonation,
 }
@@ -78,7 +76,7 @@ impl Keys {
             if keys.iter().any(|other| other.name == key.name) {
                 return Err(place(KeysProblem::SameName));
             }
-            if keys.iter().any(|other| other.digest == key.digest) {
+            if keys.iter().any(|other| other.fingerprint == key.fingerprint) {
                 return Err(place(KeysProblem::SameKey));
             }
             keys.push(key);
@@ -98,10 +96,10 @@ impl Keys {
 
     /// The key that was presented, if it is one of these.
     pub fn find(&self, presented: &[u8]) -> Option<&Key> {
-        let digest: [u8; 32] = Sha256::digest(presented).into();
+        let presented = Fingerprint::of(presented);
         let mut found = None;
         for key in &*self.0 {
-            if bool::from(key.digest.ct_eq(&digest)) {
+            if key.fingerprint == presented {
                 found = Some(key);
             }
         }
@@ -163,8 +161,8 @@ impl Key {
         if !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(KeysProblem::KeyInvisible);
         }
-        let digest = Sha256::digest(secret.as_bytes()).into();
-        Ok(Key { name: Arc::from(name), digest, impersonation })
+        let fingerprint = Fingerprint::of(secret.as_bytes());
+        Ok(Key { name: Arc::from(name), fingerprint, impersonation })
     }
 }
 

@@ -10,6 +10,8 @@
 //!
 //! This module does not know what the words mean.
 
+use strsim::osa_distance;
+
 /// The word of the list that is fewest steps away, if those are at most a third of its letters.
 pub(super) fn nearest(
     word: &str,
@@ -19,31 +21,9 @@ pub(super) fn nearest(
     if word.len() > LEN_MAX {
         return None;
     }
-    let counted = words.into_iter().map(|known| (steps(word, known), known));
+    let counted = words.into_iter().map(|known| (osa_distance(word, known), known));
     let (steps, known) = counted.min_by_key(|(steps, _)| *steps)?;
     (steps <= known.len().div_ceil(3)).then_some(known)
-}
-
-fn steps(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    // A row for each letter of `from`: the steps to the first letters of `to`, and the row before.
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=to.len()).collect();
-    let mut previous = None;
-    for (row, letter) in from.chars().enumerate() {
-        let mut next = vec![row + 1];
-        for (column, &other) in to.iter().enumerate() {
-            let changed = last[column] + usize::from(letter != other);
-            let mut fewest = changed.min(last[column + 1] + 1).min(next[column] + 1);
-            if column > 0 && previous == Some(other) && letter == to[column - 1] {
-                fewest = fewest.min(before[column - 1] + 1);
-            }
-            next.push(fewest);
-        }
-        before = std::mem::replace(&mut last, next);
-        previous = Some(letter);
-    }
-    last[to.len()]
 }
 
 /// Longer than any word there is.
@@ -68,7 +48,7 @@ mod tests {
             ("dnes", "send", 3),
             ("éa", "aé", 1),
         ] {
-            assert_eq!(steps(from, to), wanted, "{from} {to}");
+            assert_eq!(osa_distance(from, to), wanted, "{from} {to}");
         }
     }
 

@@ -4,10 +4,12 @@ mod admission;
 pub mod envelope;
 mod gap;
 mod identity;
+pub mod log;
 pub mod name;
 mod page;
 pub mod reply;
 mod scan;
+pub mod session;
 
 use crate::config::{Broadcast, Limits, Reach};
 use crate::engine::{Closed, Context, Delivery, Handler, Request, Verdict};

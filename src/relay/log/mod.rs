@@ -32,7 +32,7 @@ pub use self::book::{Appended, Book, Keep, Sealed};
 pub use self::entry::{Draft, Echo, Entry, Receipt, To};
 pub use self::mailbox::Mailbox;
 pub use self::members::{GroupKey, Members};
-pub use self::numbers::{Decided, INFLIGHT_MAX, Numbers, Turn};
+pub use self::numbers::{Decided, Experience, INFLIGHT_MAX, Numbers, Turn};
 pub use self::store::{
     BatchNumber, Change, Handed, Memory, ServerState, Store, Stored, StoredRecord,
 };

@@ -22,6 +22,19 @@ pub struct Numbers {
     last: u64,
     /// Bit `n` is id `last - n`.
     refused: u64,
+    /// Whether any was decided since these numbers began.
+    experience: Experience,
+}
+
+/// Whether a server has decided anything of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Experience {
+    /// It has not: `last` is only what the client has said, and what an earlier server decided,
+    /// or this one before it let go of the user's record, is not known.
+    #[default]
+    None,
+    /// It has.
+    Some,
 }
 
 /// What an id means in the place where it comes.
@@ -50,8 +63,15 @@ pub enum Decided {
 
 impl Numbers {
     /// As a store kept them.
-    pub fn restored(last: u64, refused: u64) -> Numbers {
-        Numbers { last, refused }
+    pub fn restored(last: u64, refused: u64, experience: Experience) -> Numbers {
+        Numbers { last, refused, experience }
+    }
+
+    /// The last id that was decided, if any was since these numbers began.
+    // R3: a client is told that its frames are not known until one of them is, not only once: that
+    // one welcome may be lost on its way.
+    pub fn known_last(self) -> Option<u64> {
+        (self.experience == Experience::Some).then_some(self.last)
     }
 
     /// The last id that was decided.
@@ -84,6 +104,7 @@ impl Numbers {
     /// Decides about the next id.
     pub fn decide(&mut self, decided: Decided) {
         self.last += 1;
+        self.experience = Experience::Some;
         self.refused = self.refused << 1 | u64::from(decided == Decided::Refused);
     }
 
@@ -117,6 +138,7 @@ mod tests {
     fn each_id_is_decided_once_and_answered_alike_ever_after() {
         let mut numbers = Numbers::default();
         assert_eq!(numbers.turn(1), Turn::Next);
+        assert_eq!(numbers.known_last(), None);
         assert_eq!(numbers.turn(2), Turn::Ahead(1));
         assert_eq!(numbers.turn(0), Turn::Forgotten);
         for id in 1..=100 {
@@ -125,6 +147,7 @@ mod tests {
             numbers.decide(decided);
         }
         assert_eq!(numbers.turn(36), Turn::Forgotten);
+        assert_eq!(numbers.known_last(), Some(100));
         for id in 37..=100 {
             let turn = if id % 3 == 0 { Turn::Refused } else { Turn::Accepted };
             assert_eq!(numbers.turn(id), turn, "{id}");

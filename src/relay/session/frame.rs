@@ -62,6 +62,8 @@ pub struct Hello<'a> {
     pub client: &'a str,
     /// The lowest id it may still send; `None` if it sends no numbered frames.
     pub next: Option<u64>,
+    /// Higher at each attempt of this client to connect; 0 if it does not say.
+    pub attempt: u64,
     /// From where it goes on.
     pub position: Position<'a>,
     /// Whose position and outbox these are, if the client has any.
@@ -166,6 +168,7 @@ impl<'a> Frame<'a> {
 /// A key that means something here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Key {
+    Attempt,
     Client,
     Content,
     Echo,
@@ -186,6 +189,7 @@ enum Key {
 impl Key {
     fn named(name: &str) -> Option<Key> {
         Some(match name {
+            "attempt" => Key::Attempt,
             "client" => Key::Client,
             "content" => Key::Content,
             "echo" => Key::Echo,
@@ -210,7 +214,7 @@ impl Key {
 #[derive(Debug, Default)]
 struct Fields<'a> {
     /// By [`Key`].
-    values: [Option<&'a str>; 15],
+    values: [Option<&'a str>; 16],
     repeated: Option<Key>,
 }
 
@@ -286,6 +290,10 @@ impl<'a> Fields<'a> {
             Some(next) => Some(read_integer(next).filter(|next| *next > 0)?),
             None => None,
         };
+        let attempt = match self.value(Key::Attempt) {
+            Some(attempt) => read_integer(attempt)?,
+            None => 0,
+        };
         let epoch = match self.value(Key::Epoch) {
             Some(epoch) => Some(epoch.strip_prefix('"')?.strip_suffix('"')?),
             None => None,
@@ -304,7 +312,7 @@ impl<'a> Fields<'a> {
         if token.is_some_and(|token| !token.starts_with('"')) {
             return None;
         }
-        Some(Hello { client, next, position, user, token })
+        Some(Hello { client, next, attempt, position, user, token })
     }
 
     fn group(&self, name_max: usize) -> Result<Name<'a>, Refused> {
@@ -429,8 +437,9 @@ mod tests {
             Ok(Frame::Hello(hello)) => hello,
             other => panic!("{text}: {other:?}"),
         };
-        let read = hello(r#"{"type":"hello","client":"c8f3","next":17,"epoch":"e","seq":41}"#);
-        assert_eq!((read.client, read.next), ("c8f3", Some(17)));
+        let read =
+            hello(r#"{"type":"hello","client":"c8f3","next":17,"epoch":"e","seq":41,"attempt":3}"#);
+        assert_eq!((read.client, read.next, read.attempt), ("c8f3", Some(17), 3));
         assert_eq!(read.position, Position::At("e", Seq(41)));
         let read = hello(r#"{"type":"hello","client":"c","seq":0,"user":"bob","token":"t"}"#);
         assert_eq!((read.position, read.token), (Position::Kept, Some("\"t\"")));
@@ -444,6 +453,7 @@ mod tests {
             r#"{"type":"hello","client":"c","epoch":"e"}"#,
             r#"{"type":"hello","client":"c","next":0}"#,
             r#"{"type":"hello","client":"c","next":9007199254740992}"#,
+            r#"{"type":"hello","client":"c","attempt":-1}"#,
             r#"{"type":"hello","client":"c","user":""}"#,
             r#"{"type":"hello","client":"c","token":7}"#,
         ] {

@@ -15,7 +15,7 @@
 use std::rc::Rc;
 
 use super::commit::Release;
-use super::effect::Closing;
+use super::effect::{Closing, Effect};
 use super::frame::{Hello, Position};
 use super::reply::{Gap, GapReason, Reply, Welcome};
 use super::ring::Ring;
@@ -27,11 +27,7 @@ use crate::timer::Millis;
 
 /// What a connection said that is not welcome yet.
 #[derive(Clone, Debug)]
-pub(super) struct Greeting {
-    resume: Resume,
-    /// Whether the server knew this client before.
-    is_known: bool,
-}
+pub(super) struct Greeting(Resume);
 
 /// From where a client goes on; a [`Position`] that owns its epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +35,15 @@ enum Resume {
     At(Rc<str>, Seq),
     Kept,
     Live,
+}
+
+/// Whether a user has a record now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recording {
+    /// Whoever is to have one has it.
+    Done,
+    /// There are as many as there may be.
+    Full,
 }
 
 impl<S: Store> Sessions<S> {
@@ -56,14 +61,21 @@ impl<S: Store> Sessions<S> {
             return self.close(id, Closing::MALFORMED, now);
         }
         let key = self.book.enter(user);
-        let older = self.book.user(key).devices().iter();
-        if let Some(older) = older.filter(|older| *older.client == *hello.client).next() {
-            let older = older.conn;
-            self.effects.push(super::Effect::Close { conn: older, closing: Closing::REPLACED });
+        let mut devices = self.book.user(key).devices().iter();
+        let other = devices.find(|device| *device.client == *hello.client);
+        if let Some(other) = other.map(|device| device.conn) {
+            // A hello that was delayed on its way must not push out a connection that its client
+            // opened later and is using.
+            let is_late = self.conns.get(other).is_some_and(|conn| conn.attempt > hello.attempt);
+            let older = if is_late { id } else { other };
+            self.effects.push(Effect::Close { conn: older, closing: Closing::REPLACED });
+            if is_late {
+                return;
+            }
             // Not `close`: the user may have no other connection, and must stay in the book.
-            self.conns.remove(older);
+            self.conns.remove(other);
             let stamp = self.stamp(now);
-            self.book.depart(key, older, stamp);
+            self.book.depart(key, other, stamp);
         }
         let resume = match hello.position {
             Position::At(epoch, seq) => Resume::At(Rc::from(epoch), seq),
@@ -77,8 +89,9 @@ impl<S: Store> Sessions<S> {
             name: Rc::clone(self.book.user(key).name()),
             client,
             standing,
-            greeting: Some(Greeting { resume, is_known: false }),
+            greeting: Some(Greeting(resume)),
             next: hello.next.unwrap_or(1),
+            attempt: hello.attempt,
             cursor: Seq(0),
             written: Seq(0),
             expect: None,
@@ -97,32 +110,26 @@ impl<S: Store> Sessions<S> {
 
     /// Prepares the welcome; again, if what was prepared was not committed.
     pub(super) fn greet(&mut self, id: ConnId, now: Millis) {
-        let is_known = match self.see_to_record(id, now) {
-            Some(is_known) => is_known,
-            None => return self.close(id, Closing::TOO_MANY_USERS, now),
-        };
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if let Some(greeting) = &mut conn.greeting {
-            greeting.is_known = is_known;
+        if self.see_to_record(id, now) == Recording::Full {
+            return self.close(id, Closing::TOO_MANY_USERS, now);
         }
         // R12: the welcome waits for the commits its own client has pending, which are in a batch
         // that has changed something about the user.
         self.open.push(Release::Welcome(id));
     }
 
-    /// Sees to it that a connection has what it needs in the book. Returns whether the client was
-    /// known; `None` if there is no room for another record.
-    pub(super) fn see_to_record(&mut self, id: ConnId, now: Millis) -> Option<bool> {
+    /// Sees to it that a connection has what it needs in the book.
+    pub(super) fn see_to_record(&mut self, id: ConnId, now: Millis) -> Recording {
         let stamp = self.stamp(now);
-        let conn = self.conns.get_mut(id)?;
+        let Some(conn) = self.conns.get_mut(id) else { return Recording::Done };
         let settled = if holds(Rule::R2Next) { conn.next } else { 1 };
         if conn.standing == Standing::Guest {
             conn.numbers.settle_below(settled);
-            return Some(false);
+            return Recording::Done;
         }
         let (key, client) = (conn.user, Rc::clone(&conn.client));
         if !self.book.open_record(key, stamp) {
-            return None;
+            return Recording::Full;
         }
         let kept = self.book.user(key).record().and_then(|record| record.client(&client));
         let known = kept.map(|kept| kept.numbers());
@@ -131,14 +138,14 @@ impl<S: Store> Sessions<S> {
         if numbers.settle_below(settled) || known.is_none() {
             self.book.keep_numbers(key, &client, numbers, stamp);
         }
-        Some(known.is_some())
+        Recording::Done
     }
 
     /// Says welcome, when whatever the client had pending is committed.
     pub(super) fn welcome(&mut self, id: ConnId) {
         let committed = self.book.committed();
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Some(greeting) = conn.greeting.take() else { return };
+        let Some(Greeting(resume)) = conn.greeting.take() else { return };
         let record = match conn.standing {
             Standing::Guest => None,
             Standing::Recorded => self.book.user(conn.user).record(),
@@ -146,7 +153,7 @@ impl<S: Store> Sessions<S> {
         let dropped = record.map_or(committed, |record| record.mailbox().dropped());
         // What pushes entries out may itself not be committed: a number above is not to be shown.
         let oldest = dropped.min(committed);
-        let (cursor, lost) = match &greeting.resume {
+        let (cursor, lost) = match &resume {
             _ if record.is_none() => (committed, None),
             Resume::Live => (committed, None),
             Resume::Kept => (oldest, None),
@@ -159,7 +166,7 @@ impl<S: Store> Sessions<S> {
             Resume::At(_, seq) if *seq < oldest => (oldest, Some(GapReason::Overflow)),
             Resume::At(_, seq) => (*seq, None),
         };
-        let after = if let Resume::At(_, seq) = greeting.resume { seq } else { cursor };
+        let after = if let Resume::At(_, seq) = resume { seq } else { cursor };
         let mut gap = lost.map(|reason| Gap { after, until: cursor, reason });
         let numbers = record.and_then(|record| record.client(&conn.client));
         let numbers = numbers.map_or(conn.numbers, |client| client.numbers());
@@ -169,11 +176,9 @@ impl<S: Store> Sessions<S> {
         let welcome = Welcome {
             user: Rc::clone(&conn.name),
             position: record.map(|_| (Rc::clone(&self.epoch), cursor)),
-            resumed: record.is_some()
-                && lost.is_none()
-                && matches!(greeting.resume, Resume::At(..)),
-            last: greeting.is_known.then_some(numbers.last()),
-            refused: if greeting.is_known { numbers.refused().collect() } else { Vec::new() },
+            resumed: record.is_some() && lost.is_none() && matches!(resume, Resume::At(..)),
+            last: numbers.known_last(),
+            refused: numbers.refused().collect(),
             gap,
             ping_secs: self.limits.ping_ms / 1_000,
             message_max: self.limits.message_max_bytes,

@@ -137,6 +137,8 @@ struct Conn {
     greeting: Option<Greeting>,
     /// The lowest id it may send, by its hello.
     next: u64,
+    /// Which attempt of its client to connect it is, by its hello.
+    attempt: u64,
     /// Up to here the log has been passed.
     cursor: Seq,
     /// The highest seq it has been told.

@@ -59,6 +59,12 @@ pub enum Seen {
     },
     /// The server knows nothing of frames it may have taken.
     Forgotten(Vec<u64>),
+    /// The answer that some id before this one has not come.
+    Hole(String),
+    Again,
+    Full,
+    Resumed,
+    Retry,
     /// Something that a server that keeps the rules never says.
     Wrong(String),
 }
@@ -182,15 +188,18 @@ impl Client {
         }
         match frame["type"].as_str() {
             Some("welcome") => self.welcome(&frame),
-            Some("ok") => vec![self.settle(number(&frame, "id"), true)],
+            Some("ok") => {
+                let again = (frame["dup"] == true).then_some(Seen::Again);
+                again.into_iter().chain([self.settle(number(&frame, "id"), true)]).collect()
+            }
             Some("error") if frame["retry"] == true => {
                 self.go_back(number(&frame, "expect"));
-                // R4: one retry per refusal, so nobody who keeps the rules is told of a hole.
                 let is_hole = frame["code"] == 409;
-                is_hole.then(|| Seen::Wrong(format!("a hole: {text}"))).into_iter().collect()
+                vec![if is_hole { Seen::Hole(text.to_owned()) } else { Seen::Retry }]
             }
             Some("error") if frame.get("id").is_some() => {
-                vec![self.settle(number(&frame, "id"), false)]
+                let full = (frame["code"] == 507).then_some(Seen::Full);
+                full.into_iter().chain([self.settle(number(&frame, "id"), false)]).collect()
             }
             Some("gap") if frame.get("until").is_some() => {
                 let (after, until) = (number(&frame, "after"), number(&frame, "until"));
@@ -222,6 +231,7 @@ impl Client {
             seen.push(Seen::Forgotten(unanswered.map(|item| item.token).collect()));
         }
         self.was_known = true;
+        seen.extend((frame["resumed"] == true).then_some(Seen::Resumed));
         self.is_welcome = true;
         let epoch = frame["epoch"].as_str().unwrap_or_default().to_owned();
         let seq = number(frame, "seq");

@@ -39,7 +39,6 @@ struct Reference {
 #[derive(Debug)]
 struct Sent {
     wish: Wish,
-    is_settled: bool,
     /// What was decided, in any lineage.
     accepted: bool,
     refused: bool,
@@ -57,10 +56,18 @@ pub struct Judge {
     marks: HashMap<String, (String, u64)>,
     processed: Vec<(String, String, u64, u64)>,
     settled: Vec<(u64, bool)>,
+    /// Below which ids each client has all answers, as far as a server has heard.
+    settled_below: HashMap<String, u64>,
+    /// The first answer that says that ids are missing.
+    hole: Option<String>,
     epoch: String,
     pub wrong: Option<String>,
     pub deliveries: u64,
     pub gaps: u64,
+    pub resumed: u64,
+    pub again: u64,
+    pub retries: u64,
+    pub full: u64,
 }
 
 impl Judge {
@@ -86,9 +93,14 @@ impl Judge {
     pub fn sent(&mut self, client: &str, item: &Item) {
         let id = item.id.unwrap_or_default();
         self.tokens.insert((client.to_owned(), id), item.token);
-        let sent =
-            Sent { wish: item.wish.clone(), is_settled: false, accepted: false, refused: false };
+        let sent = Sent { wish: item.wish.clone(), accepted: false, refused: false };
         self.sent.entry(item.token).or_insert(sent);
+    }
+
+    /// A hello has arrived.
+    pub fn heard_next(&mut self, client: &str, next: u64) {
+        let settled = self.settled_below.entry(client.to_owned()).or_default();
+        *settled = next.max(*settled);
     }
 
     /// Something has become durable.
@@ -151,7 +163,8 @@ impl Judge {
         let token = self.tokens.get(&(client.to_owned(), last)).copied();
         let sent = token.and_then(|token| self.sent.get_mut(&token).map(|sent| (token, sent)));
         // A hello may have raised `last` up to what the client has an answer to.
-        let decided = sent.filter(|(_, sent)| before == Some(last - 1) && !sent.is_settled);
+        let settled = self.settled_below.get(client).copied().unwrap_or(0);
+        let decided = sent.filter(|_| before == Some(last - 1) && last >= settled);
         let Some((token, sent)) = decided else {
             if !appended.is_empty() {
                 self.complain(format!("{client}:{last} has no turn, but did {appended:?}"));
@@ -182,16 +195,20 @@ impl Judge {
                 self.gaps += 1;
                 self.covered(user, client, after, until);
             }
+            Seen::Hole(text) => {
+                self.hole.get_or_insert(format!("{client} was told of a hole: {text}"));
+            }
+            Seen::Resumed => self.resumed += 1,
+            Seen::Again => self.again += 1,
             Seen::Processed { epoch, seq, token } => {
                 self.deliveries += 1;
                 self.moved(user, client, seq);
                 self.marks.insert(client.to_owned(), (epoch.clone(), seq));
                 self.processed.push((user.to_owned(), epoch, seq, token));
             }
+            Seen::Retry => self.retries += 1,
+            Seen::Full => self.full += 1,
             Seen::Settled { token, accepted } => {
-                if let Some(sent) = self.sent.get_mut(&token) {
-                    sent.is_settled = true;
-                }
                 self.settled.push((token, accepted));
             }
             Seen::Welcome { epoch, seq, had_position, gap } => {
@@ -255,6 +272,10 @@ impl Judge {
 
     /// Everything has come to rest.
     pub fn rest(&mut self) {
+        // R4: one retry per refusal, so nobody who keeps the rules is told of a hole.
+        if let Some(hole) = self.hole.take() {
+            self.complain(hole);
+        }
         let marks: Vec<_> = self.marks.clone().into_iter().collect();
         for (client, (epoch, at)) in marks {
             let user = user_of(&client);

@@ -1,6 +1,7 @@
 //! The runs: with all rules, and without each of them.
 
 use super::client::Fault;
+use super::judge::Judge;
 use super::world::World;
 use crate::relay::session::rules::{OFF, Rule};
 
@@ -17,12 +18,15 @@ fn steps(seed: u64) -> Vec<u64> {
 }
 
 /// What goes wrong, if anything.
-fn try_out(seed: u64, steps: &[u64], fault: Fault) -> Result<(u64, u64), String> {
+fn try_out(seed: u64, steps: &[u64], fault: Fault) -> Result<[u64; 6], String> {
     let mut world = World::new(seed, fault);
     world.run(steps);
     match world.judge.wrong.take() {
         Some(wrong) => Err(wrong),
-        None => Ok((world.judge.deliveries, world.judge.gaps)),
+        None => {
+            let Judge { deliveries, gaps, resumed, again, retries, full, .. } = world.judge;
+            Ok([deliveries, gaps, resumed, again, retries, full])
+        }
     }
 }
 
@@ -53,12 +57,13 @@ fn setting(name: &str, default: u64) -> u64 {
 fn nothing_is_lost_without_a_gap_nothing_comes_twice_and_results_are_true() {
     let first = setting("SWITCHBOARD_MODEL_SEED", 1);
     let runs = setting("SWITCHBOARD_MODEL_RUNS", 300);
-    let (mut deliveries, mut gaps) = (0, 0);
+    let mut sums = [0; 6];
     for seed in first..first + runs {
         match try_out(seed, &steps(seed), Fault::None) {
-            Ok((more, announced)) => {
-                deliveries += more;
-                gaps += announced;
+            Ok(counts) => {
+                for (sum, count) in sums.iter_mut().zip(counts) {
+                    *sum += count;
+                }
             }
             Err(wrong) => {
                 let (few, again) = shrink(seed, steps(seed), Fault::None);
@@ -73,8 +78,12 @@ fn nothing_is_lost_without_a_gap_nothing_comes_twice_and_results_are_true() {
             }
         }
     }
-    println!("{runs} histories: {deliveries} deliveries, {gaps} gaps announced");
-    assert!(deliveries > 2 * runs && gaps > runs / 2, "the histories are about nothing");
+    let [deliveries, gaps, resumed, again, retries, full] = sums;
+    println!(
+        "{runs} histories: {deliveries} deliveries, {gaps} gaps announced, {resumed} resumed, \
+         {again} repeated, {retries} refused for now, {full} refused because a log was full"
+    );
+    assert!(sums.iter().all(|sum| *sum > runs / 50), "the histories are about nothing");
 }
 
 /// Without the rule some history goes wrong.
@@ -133,5 +142,5 @@ fn without_the_gap_in_the_welcome_a_cut_hides_it() {
     is_missed(Some(Rule::WelcomeGap), Fault::None);
 }
 
-const STEPS: usize = 300;
+const STEPS: usize = 500;
 const RUNS_TO_MISS_A_RULE: u64 = 2_000;

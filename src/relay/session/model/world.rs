@@ -118,23 +118,24 @@ impl World {
         let client = step.a % self.clients.len();
         let link = step.a.checked_rem(self.links.len());
         match (step.what, link) {
-            (0..60, _) => self.wish(client, &step),
-            (60..90, _) => self.connect(client),
-            (90..120, _) => self.send(client, 1 + step.b % 8),
-            (120..155, Some(link)) => self.arrive(link, 1 + step.b % 8, step.c),
-            (155..175, _) => self.flush(),
-            (175..192, _) => self.pump(1 + step.b % 3, step.c % 300),
-            (192..212, Some(link)) => self.hear(link, 1 + step.b % 8),
-            (212..226, _) => self.complete(),
-            (226..229, _) => self.fail(step.b),
-            (229..233, _) => self.answer(),
-            (233..238, _) => self.acknowledge(client),
-            (238..245, Some(link)) => self.cut(link, &step),
-            (245..247, _) => self.crash(step.b),
-            (247, _) => self.copy = Some(self.snapshot()),
-            (248, _) => self.restore_copy(step.b),
-            (249..251, _) => self.pass_time(11_000),
-            (251..253, _) => self.pass_time(2_000),
+            (0..45, _) => self.wish(client, &step),
+            (45..65, _) => self.connect(client),
+            (65..90, _) => self.send(client, 1 + step.b % 8),
+            (90..120, Some(link)) => self.arrive(link, 1 + step.b % 8, step.c),
+            (120..140, _) => self.flush(),
+            (140..155, _) => self.pump(1 + step.b % 3, step.c % 300),
+            (155..175, Some(link)) => self.hear(link, 1 + step.b % 8),
+            (175..200, Some(link)) => self.flow(link, &step),
+            (200..216, _) => self.complete(),
+            (216..221, _) => self.fail(step.b),
+            (221..228, _) => self.answer(),
+            (228..236, _) => self.acknowledge(client),
+            (236..245, Some(link)) => self.cut(link, &step),
+            (245, _) => self.crash(step.b),
+            (246, _) => self.copy = Some(self.snapshot()),
+            (247, _) => self.restore_copy(step.b),
+            (248, _) => self.pass_time(11_000),
+            (249..251, _) => self.pass_time(2_000),
             (_, Some(link)) => self.notice(link),
             (_, None) => self.connect(client),
         }
@@ -210,6 +211,7 @@ impl World {
             };
             match Frame::read(&text, &EnvelopeLimits::default()) {
                 Ok(Frame::Hello(hello)) => {
+                    self.judge.heard_next(hello.client, hello.next.unwrap_or(1));
                     self.server.hello(conn, &user, &hello, Standing::Recorded, self.now);
                 }
                 Ok(frame) => self.server.frame(conn, &frame, ruling, self.now),
@@ -217,6 +219,18 @@ impl World {
             }
         }
         self.carry_out();
+    }
+
+    /// Nearly everything of one connection gets where it is going.
+    fn flow(&mut self, link: usize, step: &Step) {
+        self.arrive(link, step.b % 40, step.c);
+        self.flush();
+        self.complete();
+        self.complete();
+        self.pump(4, step.c % 3_000);
+        if let Some(link) = link.checked_rem(self.links.len()) {
+            self.hear(link, step.c % 40);
+        }
     }
 
     fn flush(&mut self) {
@@ -459,6 +473,7 @@ impl World {
             && self.server.is_settled()
             && self.links.iter().all(is_empty)
             && self.links.iter().all(|link| link.is_open_at_client && link.is_open_at_server)
+            && (0..self.clients.len()).all(|client| self.link_of(client).is_some())
             && self.clients.iter().all(|client| client.is_welcome && client.outbox.is_empty())
     }
 }

@@ -1,8 +1,8 @@
 //! Entries: one message as a log holds it, written once for everybody who gets it.
 //!
 //! ```text
-//!   | seq 8 | at 8 | id 8 | content at 4, len 4 | lens 2+2+1 | flags | | sender target client | text
-//!                                                                     bob    alice  c8f3
+//!   | seq 8 | at 8 | id 8 | content: at 4, len 4 | lens 2+2+1 | flags 3 | names         | text
+//!                                                                        bob alice c8f3
 //!   text:  {"seq":58,"sender":"bob","receiver":"alice","content":"hi","mid":"c8f3:17"}
 //!                                                                |--|  content, byte for byte
 //! ```

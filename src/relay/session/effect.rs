@@ -1,7 +1,7 @@
 //! Effects: what the sessions want done, in order.
 //!
 //! ```text
-//!   frame ----> Sessions ----> [ Reply ok 17 to conn 3 | Deliver 58 to conn 9 | Close conn 4, 4409 ]
+//!   frame ---> Sessions ---> [ Reply ok 17 to conn 3 | Deliver 58 to conn 9 | Close conn 4, 4409 ]
 //! ```
 //!
 //! This module does not know sockets, nor who carries its effects out.

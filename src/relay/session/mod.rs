@@ -34,6 +34,8 @@ pub(crate) mod rules;
 mod upkeep;
 
 #[cfg(test)]
+mod example_tests;
+#[cfg(test)]
 mod model;
 
 use std::collections::VecDeque;

@@ -1,11 +1,11 @@
 //! Posting: into whose logs a message goes, and to whom at once.
 //!
 //! ```text
-//!   bob (c8f3) -> alice      alice has a record      her log            her devices, plain ones too
-//!                            she has none            -                  whoever is online, else 404
-//!                            ttl 0                   -                  the same
-//!              copy to bob   another client of his   his log            his other devices
-//!   bob -> room1             every member with a record: the same entry
+//!   bob (c8f3) -> alice    alice has a record     her log    her devices, plain ones too
+//!                          she has none           -          whoever is online, else 404
+//!                          ttl 0                  -          the same
+//!              copy to bob another client of his  his log    his other devices
+//!   bob -> room1           every member with a record: the same entry
 //! ```
 //!
 //! Whoever sent it, the receiver decides whether a message is logged. Nothing leaves from here:

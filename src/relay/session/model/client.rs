@@ -135,6 +135,11 @@ impl Client {
         format!(r#"{{"type":"hello",{client},"next":{next},"user":"u{user}"{position}}}"#)
     }
 
+    /// It goes on from now when it connects next.
+    pub fn forget_position(&mut self) {
+        self.position = None;
+    }
+
     pub fn ack(&self) -> Option<String> {
         let (_, seq) = self.position.as_ref().filter(|_| self.is_welcome)?;
         Some(format!(r#"{{"type":"ack","seq":{seq}}}"#))

@@ -50,6 +50,8 @@ pub struct World {
     copy: Option<(Tables, Lineage)>,
     next_token: u64,
     users: usize,
+    /// Whether failures and crashes are all there is between two messages.
+    is_restless: bool,
     pub judge: Judge,
     /// What happened, in words.
     pub story: Vec<String>,
@@ -66,6 +68,7 @@ struct Step {
 impl World {
     /// A world of a kind that the seed decides.
     pub fn new(seed: u64, fault: Fault) -> World {
+        let seed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let kind = if seed.is_multiple_of(4) { Kind::Volatile } else { Kind::Durable };
         let users = 2 + (seed >> 2) as usize % 2;
         let log = LogLimits {
@@ -96,6 +99,7 @@ impl World {
             copy: None,
             next_token: 1,
             users,
+            is_restless: (seed >> 9).is_multiple_of(2),
             judge,
             story: Vec::new(),
         }
@@ -119,6 +123,14 @@ impl World {
         let link = step.a.checked_rem(self.links.len());
         match (step.what, link) {
             (0..45, _) => self.wish(client, &step),
+            (45..48, _) if self.is_restless => self.crash(step.b),
+            (48..52, _) if self.is_restless => {
+                self.fail(step.b);
+                self.answer();
+            }
+            (52..54, _) if self.is_restless && self.link_of(client).is_none() => {
+                self.clients[client].forget_position();
+            }
             (45..65, _) => self.connect(client),
             (65..90, _) => self.send(client, 1 + step.b % 8),
             (90..120, Some(link)) => self.arrive(link, 1 + step.b % 8, step.c),
@@ -143,7 +155,7 @@ impl World {
 
     fn wish(&mut self, client: usize, step: &Step) {
         let (group, to) = (step.b / 16 % 2, step.b / 16 % self.users);
-        let echo = step.c % 8 == 0;
+        let echo = step.c.is_multiple_of(8);
         let wish = match step.b % 16 {
             0..=7 => Wish::Direct { to, echo, live: step.c % 16 == 1 },
             8..=11 => Wish::Group { group, echo },

@@ -110,6 +110,13 @@ impl<S: Store> Book<S> {
         self.by_name.get(name).copied()
     }
 
+    /// The user about whom a batch changed something, if still in the book.
+    pub fn find_touched(&self, touched: &Touched) -> Option<UserKey> {
+        let user = self.users.get(touched.key.0);
+        let is_same = user.is_some_and(|user| Rc::ptr_eq(&user.name, &touched.name));
+        if is_same { Some(touched.key) } else { self.find(&touched.name) }
+    }
+
     /// A user.
     pub fn user(&self, key: UserKey) -> &User {
         &self.users[key.0]
@@ -448,6 +455,14 @@ impl<S: Store> Book<S> {
         let server = ServerState { counter, floor: self.floor, stamp: now };
         self.store.note(Change::Server(server));
         Some(Sealed { number, counter, touched: std::mem::take(&mut self.touched) })
+    }
+
+    /// Takes back the list of a batch that is over, for the next one.
+    pub fn recycle(&mut self, mut touched: Vec<Touched>) {
+        touched.clear();
+        if touched.capacity() > self.touched.capacity() && self.touched.is_empty() {
+            self.touched = touched;
+        }
     }
 
     /// Everything up to `seq` is committed.

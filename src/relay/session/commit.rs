@@ -64,7 +64,8 @@ impl<S: Store> Sessions<S> {
             return;
         }
         let stamp = self.stamp(now);
-        let releases = std::mem::take(&mut self.open);
+        let releases = std::mem::replace(&mut self.open, std::mem::take(&mut self.spare));
+        self.held += releases.len();
         if let Some(sealed) = self.book.seal(stamp) {
             let number = sealed.number;
             self.in_flight.push_back(InFlight { sealed, releases });
@@ -86,15 +87,21 @@ impl<S: Store> Sessions<S> {
             let Some(batch) = self.in_flight.pop_front() else { return };
             self.book.commit(batch.sealed.counter);
             for touched in &batch.sealed.touched {
-                self.wake(&touched.name);
+                if let Some(key) = self.book.find_touched(touched) {
+                    self.wake(key);
+                }
             }
             self.release_all(batch.releases);
+            self.book.recycle(batch.sealed.touched);
         }
     }
 
     /// A batch has failed, or is in doubt, and with it all that were handed over since. The store
     /// is asked what it has; until it answers, numbered frames are refused for now.
     pub fn failed(&mut self) {
+        if self.health == Health::Down {
+            return;
+        }
         let mut touched = self.book.abandon();
         let mut void = Vec::new();
         for batch in self.in_flight.drain(..) {
@@ -102,6 +109,7 @@ impl<S: Store> Sessions<S> {
             void.extend(batch.releases);
         }
         void.append(&mut self.open);
+        self.held = 0;
         for release in void {
             self.void(release);
         }
@@ -159,14 +167,24 @@ impl<S: Store> Sessions<S> {
             let _ = self.see_to_record(id, now);
         }
         for name in &names {
-            self.wake(name);
+            if let Some(key) = self.book.find(name) {
+                self.wake(key);
+            }
         }
     }
 
-    fn release_all(&mut self, releases: Vec<Release>) {
-        for release in releases {
+    fn release_all(&mut self, mut releases: Vec<Release>) {
+        self.held -= releases.len();
+        for release in releases.drain(..) {
             self.release(release);
         }
+        // The next batch needs a list again, so nothing is allocated for it.
+        self.spare = releases;
+    }
+
+    /// Whether as much is held back as may be: the store is slower than its users.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.held + self.open.len() >= self.limits.held_max
     }
 
     fn release(&mut self, release: Release) {

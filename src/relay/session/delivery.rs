@@ -16,7 +16,7 @@ use super::reply::{Gap, GapReason, Reply};
 use super::rules::{Rule, holds};
 use super::{Conn, Sessions, Standing};
 use crate::hub::ConnId;
-use crate::relay::log::{Book, Entry, Seq, Store};
+use crate::relay::log::{Book, Entry, Seq, Store, UserKey};
 
 /// How a connection stands after it was pumped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +110,7 @@ impl<S: Store> Sessions<S> {
     }
 
     /// All connections of a user may have something to read.
-    pub(super) fn wake(&mut self, user: &str) {
-        let Some(key) = self.book.find(user) else { return };
+    pub(super) fn wake(&mut self, key: UserKey) {
         for at in 0..self.book.user(key).devices().len() {
             self.set_ready(self.book.user(key).devices()[at].conn);
         }

@@ -233,7 +233,8 @@ impl<'a> Fields<'a> {
         if self.repeated.is_some() {
             return Err(Some(bad("repeated_key")));
         }
-        if depth(text) > limits.depth_max {
+        // Nothing is deeper than it is long, so the usual message costs one comparison.
+        if text.len() > limits.depth_max && depth(text) > limits.depth_max {
             return Err(Some(bad("nesting_too_deep")));
         }
         if let Some(content) = self.value(Key::Content) {

@@ -68,6 +68,8 @@ pub struct SessionLimits {
     pub retry_ms: u64,
     /// What waits on one connection without being logged, in bytes.
     pub ring_max_bytes: u64,
+    /// How many answers and messages may wait for commits; beyond that, all are refused for now.
+    pub held_max: usize,
     /// The longest message, which the welcome names.
     pub message_max_bytes: u64,
 }
@@ -80,6 +82,7 @@ impl Default for SessionLimits {
             silence_max_ms: 45_000,
             retry_ms: 500,
             ring_max_bytes: 64 << 10,
+            held_max: 100_000,
             message_max_bytes: 1 << 20,
         }
     }
@@ -106,6 +109,10 @@ pub struct Sessions<S> {
     /// What waits for the batch that is being collected.
     open: Vec<Release>,
     in_flight: VecDeque<InFlight>,
+    /// How much waits for the batches in flight.
+    held: usize,
+    /// An empty list with room.
+    spare: Vec<Release>,
     health: Health,
     is_draining: bool,
     /// Connections that may have something to read.
@@ -178,6 +185,8 @@ impl<S: Store> Sessions<S> {
             started,
             open: Vec::new(),
             in_flight: VecDeque::new(),
+            held: 0,
+            spare: Vec::new(),
             health: Health::Up,
             is_draining: false,
             ready: VecDeque::new(),

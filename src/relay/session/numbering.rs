@@ -117,6 +117,9 @@ impl<S: Store> Sessions<S> {
         match self.health {
             Health::Down => return self.send_again(from, id, Refused::STORE, id, retry_ms),
             Health::Draining => return self.send_again(from, id, Refused::DRAINING, id, retry_ms),
+            Health::Up if self.is_held_up() => {
+                return self.send_again(from, id, Refused::STORE, id, retry_ms);
+            }
             Health::Up => {}
         }
         let conn = self.conns.get_mut(from)?;
@@ -150,6 +153,7 @@ impl<S: Store> Sessions<S> {
     fn unnumbered_gate(&mut self, from: ConnId, ruling: Ruling) -> Option<Sight> {
         let refused = match (self.health, ruling) {
             (Health::Down, _) => Refused::STORE,
+            (Health::Up, _) if self.is_held_up() => Refused::STORE,
             (Health::Draining, _) => Refused::DRAINING,
             (Health::Up, Ruling::Allowed(sight)) => return Some(sight),
             (Health::Up, Ruling::Later { refused, .. } | Ruling::Refused(refused)) => refused,

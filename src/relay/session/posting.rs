@@ -131,8 +131,8 @@ impl<S: Store> Sessions<S> {
         now: Millis,
     ) -> Result<Posted, Refused> {
         match self.health {
-            Health::Up => self.post(author, outgoing, Sight::Hidden, now),
-            Health::Down => Err(Refused::STORE),
+            Health::Up if !self.is_held_up() => self.post(author, outgoing, Sight::Hidden, now),
+            Health::Up | Health::Down => Err(Refused::STORE),
             Health::Draining => Err(Refused::DRAINING),
         }
     }

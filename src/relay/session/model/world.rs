@@ -20,9 +20,10 @@ use super::disk::{Disk, DiskState, Kind, Tables};
 use super::judge::{Judge, Lineage};
 use crate::hub::{ConnId, Slots};
 use crate::relay::envelope::EnvelopeLimits;
-use crate::relay::log::{LogLimits, Stamp, Stored};
+use crate::relay::log::{LogLimits, Seq, Stamp, Stored};
+use crate::relay::session::rules::{Rule, holds};
 use crate::relay::session::{
-    Effect, Frame, Pumped, Refused, Ruling, SessionLimits, Sessions, Sight, Standing,
+    Effect, Frame, Pumped, Refused, Reply, Ruling, SessionLimits, Sessions, Sight, Standing,
 };
 use crate::timer::Millis;
 
@@ -267,7 +268,11 @@ impl World {
             self.story.push(format!("   durable: {note:?}"));
             self.judge.applied(&note);
         }
+        let durable = self.disk.borrow().tables.server.counter;
         for effect in self.server.effects() {
+            if shown(&effect) > durable && holds(Rule::R12) {
+                self.judge.complain(format!("shown, but not durable: {effect:?}"));
+            }
             let (to, text) = match effect {
                 Effect::Deliver { to, entry } => (to, entry.text().to_owned()),
                 Effect::Reply { to, reply } => {
@@ -487,6 +492,20 @@ impl World {
             && self.links.iter().all(|link| link.is_open_at_client && link.is_open_at_server)
             && (0..self.clients.len()).all(|client| self.link_of(client).is_some())
             && self.clients.iter().all(|client| client.is_welcome && client.outbox.is_empty())
+    }
+}
+
+/// The highest number that an effect shows to anybody.
+fn shown(effect: &Effect) -> Seq {
+    match effect {
+        Effect::Deliver { entry, .. } | Effect::Plain { entry, .. } => entry.seq(),
+        Effect::Reply { reply: Reply::Welcome(welcome), .. } => {
+            let (_, at) = welcome.position.clone().unwrap_or_default();
+            welcome.gap.map_or(at, |gap| gap.until.max(at))
+        }
+        Effect::Reply { reply: Reply::Gap(gap), .. } => gap.until,
+        Effect::Reply { reply: Reply::Ping { seq }, .. } => seq.unwrap_or_default(),
+        _ => Seq(0),
     }
 }
 

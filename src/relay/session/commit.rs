@@ -156,6 +156,7 @@ impl<S: Store> Sessions<S> {
                 self.greet(id, now);
                 continue;
             }
+            // Whoever is welcome has a record and a client there: the welcome waited for them.
             if let Some(first) = conn.owed.take() {
                 conn.expect = Some(first);
                 conn.numbers.rewind(first - 1);
@@ -163,8 +164,6 @@ impl<S: Store> Sessions<S> {
                 let refused = Refused::STORE;
                 self.reply(id, Reply::Retry { id: first, refused, expect: first, after_ms });
             }
-            // Records and clients that were new are so again.
-            let _ = self.see_to_record(id, now);
         }
         for name in &names {
             if let Some(key) = self.book.find(name) {

@@ -39,7 +39,7 @@ enum Resume {
 
 /// Whether a user has a record now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recording {
+enum Recording {
     /// Whoever is to have one has it.
     Done,
     /// There are as many as there may be.
@@ -119,7 +119,7 @@ impl<S: Store> Sessions<S> {
     }
 
     /// Sees to it that a connection has what it needs in the book.
-    pub(super) fn see_to_record(&mut self, id: ConnId, now: Millis) -> Recording {
+    fn see_to_record(&mut self, id: ConnId, now: Millis) -> Recording {
         let stamp = self.stamp(now);
         let Some(conn) = self.conns.get_mut(id) else { return Recording::Done };
         let settled = if holds(Rule::R2Next) { conn.next } else { 1 };

@@ -33,7 +33,7 @@ struct Reference {
     members: BTreeMap<usize, BTreeSet<String>>,
     /// What was noted since the last frame.
     appended: Vec<(String, u64)>,
-    discarded: BTreeSet<String>,
+    discarded: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub struct Judge {
     tokens: HashMap<(String, u64), u64>,
     /// Logs by epoch and user.
     logs: HashMap<(String, String), BTreeMap<u64, Entry>>,
+    /// What never had room in a log: by seq, with its sender.
+    missed: HashMap<(String, String), BTreeMap<u64, (String, String)>>,
     lineage: Lineage,
     /// Frames whose results the server has honestly forgotten.
     amnesty: HashSet<u64>,
@@ -114,8 +116,8 @@ impl Judge {
             Note::Create(user, _) => {
                 self.lineage.reference.clients.insert(user.to_string(), BTreeMap::new());
             }
-            Note::Discard(user, _) => {
-                self.lineage.reference.discarded.insert(user.to_string());
+            Note::Discard(user, dropped) => {
+                self.lineage.reference.discarded.insert(user.to_string(), dropped.0);
             }
             Note::ForgetClient(user, client) => {
                 let clients = self.lineage.reference.clients.get_mut(&**user);
@@ -178,10 +180,16 @@ impl Judge {
             return self.complain(format!("{client}:{last} accepted against the rules"));
         };
         let is_there = |user: &String| appended.contains(&(user.clone(), token));
-        let is_missing = |user: &&String| !is_there(user) && !discarded.contains(*user);
+        let is_missing = |user: &&String| !is_there(user) && !discarded.contains_key(*user);
         let missing: Vec<&String> = expected.iter().filter(is_missing).collect();
         let is_extra = |(user, other): &&(String, u64)| *other != token || !expected.contains(user);
         let extra: Vec<&(String, u64)> = appended.iter().filter(is_extra).collect();
+        for missed in expected.iter().filter(|user| !is_there(user)) {
+            // It came and went at once: as good as an entry that was pushed out.
+            let log = self.missed.entry((self.epoch.clone(), missed.clone())).or_default();
+            let seq = discarded.get(missed).copied().unwrap_or_default();
+            log.insert(seq, (user.to_owned(), client.to_owned()));
+        }
         if !missing.is_empty() || !extra.is_empty() {
             self.complain(format!("{client}:{last}: not in {missing:?}, wrongly in {extra:?}"));
         }
@@ -260,8 +268,16 @@ impl Judge {
     }
 
     fn nothing_between(&mut self, user: &str, client: &str, epoch: &str, above: u64, below: u64) {
-        let log = self.logs.get(&(epoch.to_owned(), user.to_owned()));
-        let mut entries = log.into_iter().flatten();
+        let key = (epoch.to_owned(), user.to_owned());
+        let is_own = |sender: &(String, String)| sender.0 == user && sender.1 == client;
+        let missed = self.missed.get(&key).into_iter().flatten();
+        let missed =
+            missed.filter(|(seq, sender)| **seq > above && **seq < below && !is_own(sender));
+        if let Some((seq, _)) = missed.clone().next() {
+            let text = format!("{client} lost {seq} of {epoch}, which had no room");
+            self.wrong.get_or_insert(text);
+        }
+        let mut entries = self.logs.get(&key).into_iter().flatten();
         let lost = entries
             .find(|(seq, entry)| **seq > above && **seq < below && !entry.is_own(user, client));
         if let Some((seq, entry)) = lost {

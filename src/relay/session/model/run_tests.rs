@@ -49,16 +49,20 @@ fn shrink(seed: u64, mut steps: Vec<u64>, fault: Fault) -> (Vec<u64>, String) {
     (steps, wrong)
 }
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
 }
 
 #[test]
 fn nothing_is_lost_without_a_gap_nothing_comes_twice_and_results_are_true() {
-    let first = setting("SWITCHBOARD_MODEL_SEED", 1);
-    let runs = setting("SWITCHBOARD_MODEL_RUNS", 300);
+    // As for the other tests with seeds: one seed again, or so many from the first on.
+    let seeds = match setting("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..setting("SWITCHBOARD_SEEDS").unwrap_or(RUNS) + 1,
+    };
+    let runs = seeds.end - seeds.start;
     let mut sums = [0; 6];
-    for seed in first..first + runs {
+    for seed in seeds {
         match try_out(seed, &steps(seed), Fault::None) {
             Ok(counts) => {
                 for (sum, count) in sums.iter_mut().zip(counts) {
@@ -68,12 +72,13 @@ fn nothing_is_lost_without_a_gap_nothing_comes_twice_and_results_are_true() {
             Err(wrong) => {
                 let (few, again) = shrink(seed, steps(seed), Fault::None);
                 let mut world = World::new(seed, Fault::None);
+                world.story.lines = Some(Vec::new());
                 world.run(&few);
                 panic!(
-                    "SWITCHBOARD_MODEL_SEED={seed} SWITCHBOARD_MODEL_RUNS=1: {wrong}\n\
+                    "SEED={seed} cargo test --lib relay::session::model: {wrong}\n\
                      {} steps suffice: {again}\n{}",
                     few.len(),
-                    world.story.join("\n")
+                    world.story.lines.unwrap_or_default().join("\n")
                 );
             }
         }
@@ -83,7 +88,10 @@ fn nothing_is_lost_without_a_gap_nothing_comes_twice_and_results_are_true() {
         "{runs} histories: {deliveries} deliveries, {gaps} gaps announced, {resumed} resumed, \
          {again} repeated, {retries} refused for now, {full} refused because a log was full"
     );
-    assert!(sums.iter().all(|sum| *sum > runs / 50), "the histories are about nothing");
+    let is_about_something = deliveries > 10 * runs
+        && [gaps, resumed].iter().all(|count| *count > runs)
+        && [retries, full].iter().all(|count| *count > runs / 4);
+    assert!(is_about_something || runs < RUNS, "the histories are about nothing");
 }
 
 /// Without the rule some history goes wrong.
@@ -143,4 +151,5 @@ fn without_the_gap_in_the_welcome_a_cut_hides_it() {
 }
 
 const STEPS: usize = 500;
+const RUNS: u64 = 200;
 const RUNS_TO_MISS_A_RULE: u64 = 2_000;

@@ -21,7 +21,7 @@ use super::judge::{Judge, Lineage};
 use crate::hub::{ConnId, Slots};
 use crate::relay::envelope::EnvelopeLimits;
 use crate::relay::log::{LogLimits, Seq, Stamp, Stored};
-use crate::relay::session::rules::{Rule, holds};
+use crate::relay::session::rules::OFF;
 use crate::relay::session::{
     Effect, Frame, Pumped, Refused, Reply, Ruling, SessionLimits, Sessions, Sight, Standing,
 };
@@ -54,8 +54,21 @@ pub struct World {
     /// Whether failures and crashes are all there is between two messages.
     is_restless: bool,
     pub judge: Judge,
-    /// What happened, in words.
-    pub story: Vec<String>,
+    pub story: Story,
+}
+
+/// What happened, in words, if anybody is going to read it.
+#[derive(Default)]
+pub struct Story {
+    pub lines: Option<Vec<String>>,
+}
+
+impl Story {
+    fn tell(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(line());
+        }
+    }
 }
 
 /// A step: what, and three numbers that say how.
@@ -102,7 +115,7 @@ impl World {
             users,
             is_restless: (seed >> 9).is_multiple_of(2),
             judge,
-            story: Vec::new(),
+            story: Story::default(),
         }
     }
 
@@ -213,7 +226,7 @@ impl World {
             if !link.is_open_at_server {
                 continue;
             }
-            self.story.push(format!("{} <- {text}", link.conn));
+            self.story.tell(|| format!("{} <- {text}", link.conn));
             let (conn, user) = (link.conn, format!("u{}", self.clients[link.client].user));
             let ruling = match (fate % 8, fate / 8 % 4 == at) {
                 (0, true) => {
@@ -265,12 +278,13 @@ impl World {
     /// What became durable is true before what follows from it is seen.
     fn carry_out(&mut self) {
         for note in std::mem::take(&mut self.disk.borrow_mut().applied) {
-            self.story.push(format!("   durable: {note:?}"));
+            self.story.tell(|| format!("   durable: {note:?}"));
             self.judge.applied(&note);
         }
         let durable = self.disk.borrow().tables.server.counter;
         for effect in self.server.effects() {
-            if shown(&effect) > durable && holds(Rule::R12) {
+            // Without some rule, what comes of it is to be seen, not this.
+            if shown(&effect) > durable && OFF.get().is_none() {
                 self.judge.complain(format!("shown, but not durable: {effect:?}"));
             }
             let (to, text) = match effect {
@@ -293,7 +307,7 @@ impl World {
             };
             let link = self.links.iter_mut().find(|link| link.conn == to);
             if let Some(link) = link.filter(|link| link.is_open_at_server) {
-                self.story.push(format!("{to} -> {text}"));
+                self.story.tell(|| format!("{to} -> {text}"));
                 link.to_client.push_back(text);
             }
         }
@@ -312,7 +326,7 @@ impl World {
                 break;
             };
             let client = &mut self.clients[link.client];
-            self.story.push(format!("   {} hears {text}", client.name));
+            self.story.tell(|| format!("   {} hears {text}", client.name));
             let user = format!("u{}", client.user);
             for seen in client.hear(&text) {
                 self.judge.saw(&user, &client.name, seen);
@@ -325,7 +339,7 @@ impl World {
         let number = self.disk.borrow_mut().apply_first();
         let Some(number) = number else { return };
         for note in std::mem::take(&mut self.disk.borrow_mut().applied) {
-            self.story.push(format!("   durable: {note:?}"));
+            self.story.tell(|| format!("   durable: {note:?}"));
             self.judge.applied(&note);
         }
         self.server.committed(number);
@@ -334,7 +348,7 @@ impl World {
 
     /// The first batch fails, or it is in doubt: some may be durable without anybody knowing.
     fn fail(&mut self, doubt: usize) {
-        self.story.push("== fail".to_owned());
+        self.story.tell(|| "== fail".to_owned());
         if self.disk.borrow().handed.is_empty() || self.disk.borrow().asked.is_some() {
             return;
         }
@@ -353,7 +367,7 @@ impl World {
     fn answer(&mut self) {
         let stored = self.disk.borrow_mut().answer();
         if let Some(stored) = stored {
-            self.story.push("== answer".to_owned());
+            self.story.tell(|| "== answer".to_owned());
             self.server.restored(stored, self.now);
             self.carry_out();
         }
@@ -395,7 +409,7 @@ impl World {
     }
 
     fn crash(&mut self, doubt: usize) {
-        self.story.push("== crash".to_owned());
+        self.story.tell(|| "== crash".to_owned());
         self.apply_some(doubt);
         self.carry_out();
         let is_volatile = self.disk.borrow().kind == Kind::Volatile;
@@ -411,7 +425,7 @@ impl World {
     }
 
     fn restore_copy(&mut self, doubt: usize) {
-        self.story.push("== restore_copy".to_owned());
+        self.story.tell(|| "== restore_copy".to_owned());
         if self.disk.borrow().kind == Kind::Volatile {
             return;
         }
@@ -443,14 +457,14 @@ impl World {
     }
 
     fn pass_time(&mut self, ms: u64) {
-        self.story.push("== pass_time".to_owned());
+        self.story.tell(|| "== pass_time".to_owned());
         self.now = self.now.after(ms);
         self.server.sweep(self.now, 64);
     }
 
     /// Nothing is lost or refused any more, and everybody is patient.
     fn come_to_rest(&mut self) {
-        self.story.push("== come_to_rest".to_owned());
+        self.story.tell(|| "== come_to_rest".to_owned());
         for _ in 0..ROUNDS_MAX {
             self.answer();
             while !self.disk.borrow().handed.is_empty() {

@@ -1,104 +1,8 @@
 //! What the dialect promises, one example each, in the words of the wire.
 
+use super::talk_tests::{Silent, Talk, group, talk, talk_with, to};
 use super::*;
 use crate::hub::Slots;
-use crate::relay::envelope::EnvelopeLimits;
-use crate::relay::log::{Handed, Memory};
-
-/// A server and what it has said to each connection.
-struct Talk<S: Store> {
-    sessions: Sessions<S>,
-    slots: Slots<()>,
-    said: Vec<(ConnId, String)>,
-    now: Millis,
-    sight: Sight,
-}
-
-fn talk() -> Talk<Memory> {
-    talk_with(LogLimits::default())
-}
-
-fn talk_with(log: LogLimits) -> Talk<Memory> {
-    let limits = SessionLimits { log, ring_max_bytes: 400, ..SessionLimits::default() };
-    let sessions = Sessions::new(Memory, Stored::default(), "e1", Stamp(1_000), limits);
-    Talk { sessions, slots: Slots::new(), said: Vec::new(), now: Millis(0), sight: Sight::Shown }
-}
-
-impl<S: Store> Talk<S> {
-    /// A connection says hello; `more` goes into it.
-    fn hello(&mut self, user: &str, client: &str, more: &str) -> ConnId {
-        self.hello_as(user, client, more, Standing::Recorded)
-    }
-
-    fn hello_as(&mut self, user: &str, client: &str, more: &str, standing: Standing) -> ConnId {
-        let conn = self.slots.insert(());
-        let text = format!(r#"{{"type":"hello","client":"{client}"{more}}}"#);
-        let Ok(Frame::Hello(hello)) = Frame::read(&text, &EnvelopeLimits::default()) else {
-            panic!("{text}")
-        };
-        self.sessions.hello(conn, user, &hello, standing, self.now);
-        self.tick();
-        conn
-    }
-
-    fn say(&mut self, from: ConnId, text: &str) {
-        self.say_ruled(from, text, Ruling::Allowed(self.sight));
-        self.tick();
-    }
-
-    fn say_ruled(&mut self, from: ConnId, text: &str, ruling: Ruling) {
-        match Frame::read(text, &EnvelopeLimits::default()) {
-            Ok(frame) => self.sessions.frame(from, &frame, ruling, self.now),
-            Err(error) => self.sessions.unreadable(from, error, self.now),
-        }
-    }
-
-    fn tick(&mut self) {
-        self.sessions.flush(self.now);
-        while let Some(conn) = self.sessions.next_ready() {
-            assert_eq!(self.sessions.pump(conn, usize::MAX), Pumped::Done);
-        }
-        self.collect();
-    }
-
-    fn collect(&mut self) {
-        for effect in self.sessions.effects() {
-            self.said.push(match effect {
-                Effect::Close { conn, closing } => (conn, format!("closed {}", closing.code)),
-                Effect::Deliver { to, entry } => (to, entry.text().to_owned()),
-                Effect::Plain { user, entry, .. } => {
-                    (self.slots.insert(()), format!("plain {user}: {}", entry.content()))
-                }
-                Effect::Pushed { token, outcome } => {
-                    (self.slots.insert(()), format!("push {token}: {outcome:?}"))
-                }
-                Effect::Reply { to, reply } => {
-                    let mut text = String::new();
-                    reply.write(&mut text);
-                    (to, text)
-                }
-                Effect::Unsent { to, refused } => (to, format!("unsent {}", refused.code)),
-            });
-        }
-    }
-
-    /// What a connection was told since it was last asked.
-    fn heard(&mut self, conn: ConnId) -> Vec<String> {
-        let all = std::mem::take(&mut self.said);
-        let (its, others) = all.into_iter().partition(|(to, _)| *to == conn);
-        self.said = others;
-        its.into_iter().map(|(_, text)| text).collect()
-    }
-
-    /// What nobody with an id was told: plain connections and the push API.
-    fn rest(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.said).into_iter().map(|(_, text)| text).collect()
-    }
-}
-
-fn group(text: &str) -> String {
-    text.replace('\'', "\"")
-}
 
 #[test]
 fn a_message_is_accepted_delivered_and_gone_on_from() {
@@ -369,20 +273,6 @@ fn guests_have_no_log_and_hear_what_is_live() {
     assert_eq!(talk.heard(bob)[1..], [offline]);
 }
 
-/// A message to one user.
-fn to<'a>(receiver: &'a str, content: &'a str) -> Outgoing<'a> {
-    let text = receiver;
-    Outgoing {
-        id: None,
-        sender: None,
-        to: Destination::User(crate::relay::name::Name::new(text, 128).expect("a name")),
-        content,
-        echo: Default::default(),
-        receipt: Default::default(),
-        life: Life::Logged,
-    }
-}
-
 #[test]
 fn plain_connections_and_backends_go_through_the_same_log() {
     let mut talk = talk();
@@ -405,20 +295,6 @@ fn plain_connections_and_backends_go_through_the_same_log() {
     assert_eq!(heard[1], r#"{"seq":2,"sender":"billing","receiver":"alice","content":2}"#);
     let pushed = "push 5: Ok(Posted { seq: Some(Seq(2)), online: 2 })";
     assert_eq!(talk.rest(), ["plain alice: 1", "plain alice: 2", pushed]);
-}
-
-/// A store that never says anything.
-#[derive(Debug)]
-struct Silent;
-
-impl Store for Silent {
-    fn note(&mut self, _change: crate::relay::log::Change<'_>) {}
-
-    fn commit(&mut self, _number: crate::relay::log::BatchNumber) -> Handed {
-        Handed::Pending
-    }
-
-    fn read_back(&mut self, _users: &[Rc<str>]) {}
 }
 
 #[test]
@@ -490,96 +366,4 @@ fn draining_answers_what_is_pending_and_spreads_the_return() {
     talk.sessions.close_all(talk.now);
     talk.collect();
     assert_eq!(talk.heard(eve), [r#"{"type":"drain","after":2000}"#, "closed 1012"]);
-}
-
-#[test]
-fn there_is_a_limit_to_everything_that_is_kept() {
-    let mut talk = talk_with(LogLimits {
-        clients_max: 2,
-        groups_max: 1,
-        records_max: 2,
-        age_max_ms: 1_000,
-        ..LogLimits::default()
-    });
-    let one = talk.hello("bob", "one", "");
-    talk.say(one, r#"{"type":"join","group":"a","id":1}"#);
-    talk.say(one, r#"{"type":"join","group":"b","id":2}"#);
-    let many = r#"{"type":"error","id":2,"code":429,"reason":"too_many_groups"}"#;
-    assert_eq!(talk.heard(one)[2..], [many]);
-    talk.sessions.closed(one, talk.now);
-    talk.now = Millis(10);
-    talk.hello("bob", "two", "");
-    talk.hello("bob", "three", "");
-    let names = |talk: &Talk<Memory>| {
-        let book = talk.sessions.book();
-        let record = book.user(book.find("bob").expect("bob")).record().expect("a record");
-        record.clients().iter().map(|client| client.name().to_string()).collect::<Vec<_>>()
-    };
-    assert_eq!(names(&talk), ["two", "three"], "the longest absent went");
-    talk.hello("alice", "one", "");
-    let eve = talk.hello("eve", "one", "");
-    assert_eq!(talk.heard(eve), ["closed 4429"]);
-    talk.now = Millis(5_000);
-    let ids: Vec<ConnId> = talk.sessions.conns.iter().map(|(id, _)| id).collect();
-    for id in ids {
-        talk.sessions.closed(id, talk.now);
-    }
-    talk.now = Millis(7_000);
-    talk.sessions.sweep(talk.now, 100);
-    assert_eq!((talk.sessions.book().records(), talk.sessions.book().bytes()), (0, 0));
-    assert!(talk.sessions.book().members().is_empty());
-    assert!(talk.sessions.book().find("bob").is_none());
-}
-
-#[test]
-fn a_full_house_lets_go_of_what_was_acknowledged() {
-    let mut talk = talk_with(LogLimits { total_bytes_max: 1_200, ..LogLimits::default() });
-    let alice = talk.hello("alice", "d001", "");
-    talk.hello("carol", "k1", "");
-    let bob = talk.hello("bob", "c8f3", "");
-    for id in 1..=7 {
-        talk.say(bob, &format!(r#"{{"id":{id},"receiver":"alice","content":{id}}}"#));
-    }
-    talk.say(alice, r#"{"type":"ack","seq":7}"#);
-    let before = talk.sessions.book().bytes();
-    assert!(before > 1_050 && before <= 1_200, "{before}");
-    talk.sessions.sweep(talk.now, 100);
-    assert_eq!(talk.sessions.book().bytes(), 0);
-}
-
-#[test]
-fn a_long_log_leaves_as_the_connection_takes_it() {
-    let mut talk =
-        talk_with(LogLimits { entries_max: 10_000, bytes_max: 1 << 30, ..LogLimits::default() });
-    let alice = talk.hello("alice", "d001", "");
-    talk.sessions.closed(alice, talk.now);
-    let plain = PlainSender { conn: talk.slots.insert(()), user: "eve" };
-    for _ in 0..10_000 {
-        let posted = talk.sessions.post_plain(plain, &to("alice", "\"hello\""), talk.now);
-        assert!(posted.is_ok(), "{posted:?}");
-    }
-    talk.sessions.flush(talk.now);
-    let text = r#"{"type":"hello","client":"d001","epoch":"e1","seq":0}"#;
-    let Ok(Frame::Hello(hello)) = Frame::read(text, &EnvelopeLimits::default()) else {
-        panic!("{text}")
-    };
-    let alice = talk.slots.insert(());
-    talk.sessions.hello(alice, "alice", &hello, Standing::Recorded, talk.now);
-    talk.sessions.flush(talk.now);
-    talk.sessions.effects().for_each(drop);
-    let (mut pumps, mut seq) = (0, 0);
-    loop {
-        let pumped = talk.sessions.pump(alice, 16 << 10);
-        for effect in talk.sessions.effects() {
-            let Effect::Deliver { entry, .. } = effect else { panic!("{effect:?}") };
-            seq += 1;
-            assert_eq!(entry.seq(), Seq(seq));
-        }
-        pumps += 1;
-        if pumped == Pumped::Done {
-            break;
-        }
-    }
-    assert_eq!(seq, 10_000);
-    assert!(pumps > 30, "{pumps} pumps");
 }

@@ -66,7 +66,8 @@ impl<S: Store> Sessions<S> {
         if let Some(other) = other.map(|device| device.conn) {
             // A hello that was delayed on its way must not push out a connection that its client
             // opened later and is using.
-            let is_late = self.conns.get(other).is_some_and(|conn| conn.attempt > hello.attempt);
+            let attempt = self.conns.get(other).map_or(0, |conn| conn.attempt);
+            let is_late = hello.attempt != 0 && attempt > hello.attempt;
             let older = if is_late { id } else { other };
             self.effects.push(Effect::Close { conn: older, closing: Closing::REPLACED });
             if is_late {

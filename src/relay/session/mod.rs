@@ -36,7 +36,13 @@ mod upkeep;
 #[cfg(test)]
 mod example_tests;
 #[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod talk_tests;
+#[cfg(test)]
+mod text_tests;
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -304,15 +304,20 @@ impl<S: Store> Book<S> {
     // is away may not, unless a group message comes.
     fn make_room(&mut self, key: UserKey, cost: u64, keep: Keep) -> bool {
         let user = &mut self.users[key.0];
-        let may_lose = keep == Keep::Newest || user.online() > 0;
+        let is_here = user.online() > 0;
+        let may_lose = keep == Keep::Newest || is_here;
         let Some(record) = &mut user.record else { return false };
         let mailbox = &mut record.mailbox;
         let before = mailbox.dropped();
         let limits = &self.limits;
+        // The last eighth is for those who are here: full mailboxes of users who never come must
+        // not keep the others from talking.
+        let total_max = limits.total_bytes_max;
+        let total_max = if is_here { total_max } else { total_max / 8 * 7 };
         let has_room = loop {
             if mailbox.len() < limits.entries_max
                 && mailbox.bytes() + cost <= limits.bytes_max
-                && self.bytes + cost <= limits.total_bytes_max
+                && self.bytes + cost <= total_max
             {
                 break true;
             }

@@ -189,10 +189,13 @@ fn a_receipt_comes_once_to_the_client_that_asked_and_may_know() {
     let alice = talk.hello("alice", "d001", "");
     let tablet = talk.hello("alice", "d002", "");
     let bob = talk.hello("bob", "c8f3", "");
+    let phone = talk.hello("bob", "phone", "");
     talk.say(bob, r#"{"id":1,"receiver":"alice","content":1,"receipt":true}"#);
     talk.sight = Sight::Hidden;
     talk.say(bob, r#"{"id":2,"receiver":"alice","content":2,"receipt":true}"#);
     talk.said.clear();
+    talk.say(phone, r#"{"type":"ack","seq":2}"#);
+    assert!(talk.heard(bob).is_empty(), "that bob has his own copy is no news");
     talk.say(alice, r#"{"type":"ack","seq":2}"#);
     talk.say(tablet, r#"{"type":"ack","seq":2}"#);
     assert_eq!(talk.heard(bob), [r#"{"type":"receipt","mid":"c8f3:1","user":"alice"}"#]);

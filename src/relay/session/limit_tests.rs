@@ -62,6 +62,32 @@ fn a_full_house_lets_go_of_what_was_acknowledged() {
 }
 
 #[test]
+fn those_who_never_come_do_not_keep_the_others_from_talking() {
+    let mut talk = talk_with(LogLimits { total_bytes_max: 1_600, ..LogLimits::default() });
+    for user in ["alice", "carol"] {
+        let conn = talk.hello(user, "d001", "");
+        talk.sessions.closed(conn, talk.now);
+    }
+    let bob = talk.hello("bob", "c8f3", "");
+    talk.said.clear();
+    for id in 1..=20 {
+        let user = if id % 2 == 0 { "alice" } else { "carol" };
+        talk.say(bob, &format!(r#"{{"id":{id},"receiver":"{user}","content":1}}"#));
+    }
+    let bytes = talk.sessions.book().bytes();
+    assert!(bytes > 1_200 && bytes <= 1_400, "{bytes}");
+    let full = r#"{"type":"error","id":20,"code":507,"reason":"mailbox_full"}"#;
+    assert_eq!(talk.heard(bob).last().map(String::as_str), Some(full));
+    let eve = talk.hello("eve", "e001", "");
+    talk.said.clear();
+    for id in 21..=30 {
+        talk.say(bob, &format!(r#"{{"id":{id},"receiver":"eve","content":1}}"#));
+    }
+    assert_eq!(talk.heard(eve).len(), 10);
+    assert!(talk.sessions.book().bytes() <= 1_600);
+}
+
+#[test]
 fn a_long_log_leaves_as_the_connection_takes_it() {
     let mut talk =
         talk_with(LogLimits { entries_max: 10_000, bytes_max: 1 << 30, ..LogLimits::default() });

@@ -62,6 +62,8 @@ pub enum Keep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Appended {
+    /// There is no room yet: what fills the log is not committed, so nobody can have read it.
+    Crowded,
     /// There is no room that may be made.
     Full,
     /// It is in the log, or was and has been pushed out, which will be announced.
@@ -284,10 +286,10 @@ impl<S: Store> Book<S> {
     /// If the user has no record: the caller's bug.
     pub fn append(&mut self, key: UserKey, entry: &Entry, keep: Keep) -> Appended {
         self.mark(key);
-        let has_room = self.make_room(key, entry.cost(), keep);
+        let room = self.make_room(key, entry.cost(), keep);
         let user = &mut self.users[key.0];
         let record = user.record.as_mut().expect("invariant: only users with a record have a log");
-        if has_room {
+        if room == Appended::Logged {
             self.bytes += entry.cost();
             record.mailbox.push(entry.clone());
             self.store.note(Change::Append { user: &user.name, entry });
@@ -295,18 +297,18 @@ impl<S: Store> Book<S> {
             record.mailbox.miss(entry.seq());
             self.store.note(Change::Discard { user: &user.name, dropped: entry.seq() });
         } else {
-            return Appended::Full;
+            return room;
         }
         Appended::Logged
     }
 
     // R9: entries up to the highest `ack` may make room silently; entries above it of a user who
     // is away may not, unless a group message comes.
-    fn make_room(&mut self, key: UserKey, cost: u64, keep: Keep) -> bool {
+    fn make_room(&mut self, key: UserKey, cost: u64, keep: Keep) -> Appended {
         let user = &mut self.users[key.0];
         let is_here = user.online() > 0;
         let may_lose = keep == Keep::Newest || is_here;
-        let Some(record) = &mut user.record else { return false };
+        let Some(record) = &mut user.record else { return Appended::Full };
         let mailbox = &mut record.mailbox;
         let before = mailbox.dropped();
         let limits = &self.limits;
@@ -314,16 +316,21 @@ impl<S: Store> Book<S> {
         // not keep the others from talking.
         let total_max = limits.total_bytes_max;
         let total_max = if is_here { total_max } else { total_max / 8 * 7 };
-        let has_room = loop {
+        let room = loop {
+            // A log has room for one entry however long it is, or the longest message would never
+            // be taken.
             if mailbox.len() < limits.entries_max
-                && mailbox.bytes() + cost <= limits.bytes_max
+                && (mailbox.is_empty() || mailbox.bytes() + cost <= limits.bytes_max)
                 && self.bytes + cost <= total_max
             {
-                break true;
+                break Appended::Logged;
             }
-            let Some(oldest) = mailbox.oldest() else { break false };
+            let Some(oldest) = mailbox.oldest() else { break Appended::Full };
             if oldest.seq() > mailbox.acked() && !may_lose {
-                break false;
+                break Appended::Full;
+            }
+            if oldest.seq() > self.committed && keep == Keep::Promised {
+                break Appended::Crowded;
             }
             self.bytes -= oldest.cost();
             mailbox.discard();
@@ -332,7 +339,7 @@ impl<S: Store> Book<S> {
         if dropped > before {
             self.store.note(Change::Discard { user: &user.name, dropped });
         }
-        has_room
+        room
     }
 
     /// Some device has processed everything up to `seq`. Returns what that newly acknowledges: all

@@ -62,6 +62,27 @@ fn a_full_house_lets_go_of_what_was_acknowledged() {
 }
 
 #[test]
+fn nothing_is_pushed_out_that_nobody_can_have_read() {
+    let mut talk = talk_with(LogLimits { entries_max: 2, bytes_max: 200, ..LogLimits::default() });
+    let alice = talk.hello("alice", "d001", "");
+    let bob = talk.hello("bob", "c8f3", "");
+    talk.said.clear();
+    let allowed = Ruling::Allowed(Sight::Hidden);
+    let long = "x".repeat(1_000);
+    talk.say_ruled(bob, &format!(r#"{{"id":1,"receiver":"alice","content":"{long}"}}"#), allowed);
+    talk.say_ruled(bob, r#"{"id":2,"receiver":"alice","content":2}"#, allowed);
+    talk.say_ruled(bob, r#"{"id":3,"receiver":"alice","content":3}"#, allowed);
+    talk.tick();
+    assert!(talk.heard(alice)[0].contains(&long), "one entry of any length has room");
+    let heard = talk.heard(bob);
+    let retry = r#"{"type":"error","id":2,"code":503,"reason":"receiver_congested","retry":true"#;
+    assert!(heard.len() == 2 && heard[1].starts_with(retry), "{heard:?}");
+    talk.say(bob, r#"{"id":2,"receiver":"alice","content":2}"#);
+    assert_eq!(talk.heard(bob), [r#"{"type":"ok","id":2,"online":1}"#]);
+    assert_eq!(talk.heard(alice).len(), 1, "and no gap");
+}
+
+#[test]
 fn those_who_never_come_do_not_keep_the_others_from_talking() {
     let mut talk = talk_with(LogLimits { total_bytes_max: 1_600, ..LogLimits::default() });
     for user in ["alice", "carol"] {

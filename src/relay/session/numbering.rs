@@ -205,6 +205,12 @@ impl<S: Store> Sessions<S> {
                 Err(refused) => self.refuse(from, refused),
             };
         };
+        if outcome == Err(Refused::RECEIVER_CONGESTED) {
+            // R4: a temporary refusal does not advance.
+            let (refused, after_ms) = (Refused::RECEIVER_CONGESTED, self.limits.retry_ms);
+            self.send_again(from, id, refused, id, after_ms);
+            return;
+        }
         let Some(conn) = self.conns.get_mut(from) else { return };
         let mut numbers = numbers_of(&self.book, conn);
         if numbers.turn(id) == Turn::Next {

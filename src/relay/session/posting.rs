@@ -185,12 +185,14 @@ impl<S: Store> Sessions<S> {
         let seq = is_logged.then(|| self.book.issue());
         let receipt = if sight == Sight::Shown { outgoing.receipt } else { Receipt::Unasked };
         let entry = self.entry(author, To::User(receiver), outgoing, receipt, seq, now);
-        if !is_logged {
-            self.live(key, author, &entry);
-        } else if self.book.append(key, &entry, Keep::Promised) == Appended::Full {
-            return Err(Refused::MAILBOX_FULL);
+        if is_logged {
+            match self.book.append(key, &entry, Keep::Promised) {
+                Appended::Crowded => return Err(Refused::RECEIVER_CONGESTED),
+                Appended::Full => return Err(Refused::MAILBOX_FULL),
+                Appended::Logged => self.plain(key, author, &entry),
+            }
         } else {
-            self.plain(key, author, &entry);
+            self.live(key, author, &entry);
         }
         if !is_itself && author.copies == Copies::Others {
             self.copy(author, outgoing, &entry);

@@ -41,6 +41,8 @@ impl Refused {
     pub const TOO_MANY_GROUPS: Refused = Refused { code: 429, reason: "too_many_groups" };
     /// The server is shutting down.
     pub const DRAINING: Refused = Refused { code: 503, reason: "draining" };
+    /// The receiver's log is full of what is not committed yet.
+    pub const RECEIVER_CONGESTED: Refused = Refused { code: 503, reason: "receiver_congested" };
     /// The store could not commit.
     pub const STORE: Refused = Refused { code: 503, reason: "store" };
     /// The receiver is away, and the receiver's log is full of what was promised.

@@ -61,6 +61,7 @@ fn the_reasons_in_the_text_are_the_reasons() {
         Refused::REFUSED,
         Refused::TOO_MANY_GROUPS,
         Refused::DRAINING,
+        Refused::RECEIVER_CONGESTED,
         Refused::STORE,
         Refused::MAILBOX_FULL,
     ]

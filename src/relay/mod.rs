@@ -9,6 +9,7 @@ mod entry;
 pub mod envelope;
 mod gap;
 mod identity;
+pub mod log;
 mod membership;
 pub mod name;
 mod page;
@@ -19,6 +20,7 @@ pub mod reply;
 mod routing;
 mod scan;
 mod session;
+pub mod v1;
 
 use std::mem;
 
@@ -283,7 +285,7 @@ impl Handler for Relay {
     fn on_hangup(&mut self, _cx: &mut Context<'_>) {
         match &self.reload {
             Some(reload) => reload(),
-            None => log::info!("hangup ignored reason=\"there is nothing to reload\""),
+            None => ::log::info!("hangup ignored reason=\"there is nothing to reload\""),
         }
     }
 

@@ -1,0 +1,218 @@
+//! Commit: what is held back until it has really happened.
+//!
+//! ```text
+//!   open        [ ok 17 to bob | live to eve ]      collected in this tick
+//!   in flight   batch 8 [ ok 4 to alice ]  batch 9 [ welcome carol | receipt to dave ]
+//!                  |
+//!     committed 8: "ok 4" leaves, the entries of batch 8 may be read
+//!     failed 8:    8, 9 and open never were; alice is asked to send from 4 again,
+//!                  carol's welcome is prepared anew, from what the store says it has
+//! ```
+//!
+//! Rule R12: the log decides. Whatever carries a seq, and whatever says that something was
+//! taken, exists only when it is committed.
+//!
+//! This module does not know what the changes in a batch are.
+
+use std::rc::Rc;
+
+use super::effect::{Effect, Posted};
+use super::reply::{Refused, Reply};
+use super::rules::{Rule, holds};
+use super::{Health, Sessions};
+use crate::hub::ConnId;
+use crate::relay::log::{BatchNumber, Entry, Handed, Sealed, Seq, Store, Stored, Touched};
+use crate::timer::Millis;
+
+/// Something that waits for a commit.
+#[derive(Debug)]
+pub(super) enum Release {
+    /// The answer to a numbered frame.
+    Answer {
+        to: ConnId,
+        /// From where on the client has no answer, if this one never leaves.
+        id: u64,
+        reply: Reply,
+    },
+    /// An unlogged message, behind all logged ones up to `after`.
+    Live { to: ConnId, after: Seq, entry: Entry },
+    /// A message for the plain connections of a user.
+    Plain { user: Rc<str>, except: Option<ConnId>, entry: Entry },
+    /// Nothing, unless it fails.
+    PlainUnsent(ConnId),
+    /// The answer to the push API.
+    Pushed { token: u64, posted: Posted },
+    /// News for the sender of an entry.
+    Receipt(Entry),
+    /// Nothing, unless it fails.
+    Unnumbered(ConnId),
+    /// A welcome.
+    Welcome(ConnId),
+}
+
+/// A batch that the store has not decided about.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    sealed: Sealed,
+    releases: Vec<Release>,
+}
+
+impl<S: Store> Sessions<S> {
+    /// Hands over what was collected. To be called once per tick, after its frames.
+    pub fn flush(&mut self, now: Millis) {
+        if self.health == Health::Down {
+            return;
+        }
+        let stamp = self.stamp(now);
+        let releases = std::mem::replace(&mut self.open, std::mem::take(&mut self.spare));
+        self.held += releases.len();
+        if let Some(sealed) = self.book.seal(stamp) {
+            let number = sealed.number;
+            self.in_flight.push_back(InFlight { sealed, releases });
+            let handed = self.book.store_mut().commit(number);
+            if handed == Handed::Committed || !holds(Rule::R12) {
+                self.committed(number);
+            }
+        } else if let Some(last) = self.in_flight.back_mut() {
+            // Nothing changed, but what is said must not overtake what is held back.
+            last.releases.extend(releases);
+        } else {
+            self.release_all(releases);
+        }
+    }
+
+    /// The store has committed all batches up to this one.
+    pub fn committed(&mut self, number: BatchNumber) {
+        while self.in_flight.front().is_some_and(|batch| batch.sealed.number <= number) {
+            let Some(batch) = self.in_flight.pop_front() else { return };
+            self.book.commit(batch.sealed.counter);
+            for touched in &batch.sealed.touched {
+                if let Some(key) = self.book.find_touched(touched) {
+                    self.wake(key);
+                }
+            }
+            self.release_all(batch.releases);
+            self.book.recycle(batch.sealed.touched);
+        }
+    }
+
+    /// A batch has failed, or is in doubt, and with it all that were handed over since. The store
+    /// is asked what it has; until it answers, numbered frames are refused for now.
+    pub fn failed(&mut self) {
+        if self.health == Health::Down {
+            return;
+        }
+        let mut touched = self.book.abandon();
+        let mut void = Vec::new();
+        for batch in self.in_flight.drain(..) {
+            touched.extend(batch.sealed.touched);
+            void.extend(batch.releases);
+        }
+        void.append(&mut self.open);
+        self.held = 0;
+        for release in void {
+            self.void(release);
+        }
+        self.health = Health::Down;
+        let mut names: Vec<Rc<str>> = touched.into_iter().map(Touched::into_name).collect();
+        names.sort_unstable();
+        names.dedup();
+        self.book.store_mut().read_back(&names);
+    }
+
+    /// What was to happen will not.
+    fn void(&mut self, release: Release) {
+        match release {
+            Release::Answer { to, id, .. } => {
+                if let Some(conn) = self.conns.get_mut(to) {
+                    // The first without an answer; they come in the order of their ids.
+                    conn.owed = conn.owed.or(Some(id));
+                }
+            }
+            Release::PlainUnsent(to) => {
+                self.effects.push(Effect::Unsent { to, refused: Refused::STORE });
+            }
+            Release::Pushed { token, .. } => {
+                self.effects.push(Effect::Pushed { token, outcome: Err(Refused::STORE) });
+            }
+            Release::Unnumbered(to) => self.refuse(to, Refused::STORE),
+            // Their senders are asked to send again, or the greeting is repeated.
+            Release::Live { .. }
+            | Release::Plain { .. }
+            | Release::Receipt(_)
+            | Release::Welcome(_) => {}
+        }
+    }
+
+    /// The store has said what it has about those it was asked about.
+    pub fn restored(&mut self, stored: Stored, now: Millis) {
+        let names: Vec<Rc<str>> = stored.users.iter().map(|(name, _)| Rc::clone(name)).collect();
+        self.book.restore(stored);
+        self.health = if self.is_draining { Health::Draining } else { Health::Up };
+        let ids: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            if conn.greeting.is_some() {
+                self.greet(id, now);
+                continue;
+            }
+            // Whoever is welcome has a record and a client there: the welcome waited for them.
+            if let Some(first) = conn.owed.take() {
+                conn.expect = Some(first);
+                conn.numbers.rewind(first - 1);
+                let after_ms = self.limits.retry_ms;
+                let refused = Refused::STORE;
+                self.reply(id, Reply::Retry { id: first, refused, expect: first, after_ms });
+            }
+        }
+        for name in &names {
+            if let Some(key) = self.book.find(name) {
+                self.wake(key);
+            }
+        }
+    }
+
+    fn release_all(&mut self, mut releases: Vec<Release>) {
+        self.held -= releases.len();
+        for release in releases.drain(..) {
+            self.release(release);
+        }
+        // The next batch needs a list again, so nothing is allocated for it.
+        self.spare = releases;
+    }
+
+    /// Whether as much is held back as may be: the store is slower than its users.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.held + self.open.len() >= self.limits.held_max
+    }
+
+    fn release(&mut self, release: Release) {
+        match release {
+            // Whoever was replaced meanwhile, or has gone, learns it from its next welcome.
+            Release::Answer { to, reply, .. } if self.conns.get(to).is_some() => {
+                self.reply(to, reply);
+            }
+            Release::Live { to, after, entry } => self.live_released(to, after, entry),
+            Release::Plain { user, except, entry } => {
+                self.effects.push(Effect::Plain { user, except, entry });
+            }
+            Release::Pushed { token, posted } => {
+                self.effects.push(Effect::Pushed { token, outcome: Ok(posted) });
+            }
+            Release::Receipt(entry) => self.receipt(entry),
+            Release::Welcome(id) => self.welcome(id),
+            Release::Answer { .. } | Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
+        }
+    }
+
+    /// Tells the client that sent a message that it was acknowledged, if it is here.
+    fn receipt(&mut self, entry: Entry) {
+        let Some(key) = self.book.find(entry.sender()) else { return };
+        let devices = self.book.user(key).devices();
+        let device = devices.iter().find(|device| *device.client == *entry.client());
+        let Some(to) = device.map(|device| device.conn) else { return };
+        if self.conns.get(to).is_some_and(|conn| conn.greeting.is_none()) {
+            self.reply(to, Reply::Receipt { entry });
+        }
+    }
+}

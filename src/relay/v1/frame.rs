@@ -1,0 +1,518 @@
+//! Frames: what a client of the dialect switchboard.v1 says.
+//!
+//! ```text
+//!   {"id":17, "receiver":"alice", "content": {"n": 1.0, "n": 2} }      has content: a message
+//!         ^^              ^^^^^             ^^^^^^^^^^^^^^^^^^
+//!         a number        a Name            passed on byte for byte, never looked into
+//!   {"type":"join","group":"room1","id":19}                            otherwise by its type
+//! ```
+//!
+//! [`Frame::read`] is one pure function. The object is walked once and the values of the known
+//! keys are kept as they were written, as in the plain dialect's envelope; unknown keys are
+//! ignored. What can be answered under its id is refused; what cannot closes the connection,
+//! because a client that waits for an answer that never comes would wait for ever.
+//!
+//! This module does not know what was decided about an id, nor who may do what.
+
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::effect::Closing;
+use super::reply::Refused;
+use crate::relay::envelope::EnvelopeLimits;
+use crate::relay::log::{Echo, Receipt, Seq};
+use crate::relay::name::{Name, unescape};
+
+/// What a client says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// Everything up to here is processed.
+    Ack(Seq),
+    /// The first frame.
+    Hello(Hello<'a>),
+    /// A wish to be a member of a group.
+    Join {
+        /// Its number.
+        id: Option<u64>,
+        /// The group.
+        group: Name<'a>,
+    },
+    /// A wish to be a member no longer.
+    Leave {
+        /// Its number.
+        id: Option<u64>,
+        /// The group.
+        group: Name<'a>,
+    },
+    /// A message.
+    Message(Outgoing<'a>),
+    /// Nothing but a number to be answered.
+    Ping {
+        /// Its number.
+        id: Option<u64>,
+    },
+}
+
+/// The first frame of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// What the client calls itself: 1 to 32 of `A-Za-z0-9_-`.
+    pub client: &'a str,
+    /// The lowest id it may still send; `None` if it sends no numbered frames.
+    pub next: Option<u64>,
+    /// Higher at each attempt of this client to connect; 0 if it does not say.
+    pub attempt: u64,
+    /// From where it goes on.
+    pub position: Position<'a>,
+    /// Whose position and outbox these are, if the client has any.
+    pub user: Option<Name<'a>>,
+    /// A credential, as written: a JSON string.
+    pub token: Option<&'a str>,
+}
+
+/// From where a client goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Position<'a> {
+    /// From a place of an epoch.
+    At(&'a str, Seq),
+    /// From the oldest that is kept.
+    Kept,
+    /// From now.
+    Live,
+}
+
+/// A message to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing<'a> {
+    /// Its number.
+    pub id: Option<u64>,
+    /// Who it says it is from, if it does.
+    pub sender: Option<Name<'a>>,
+    /// Whom it is for.
+    pub to: Destination<'a>,
+    /// Any JSON value, as written.
+    pub content: &'a str,
+    /// Whether the client that sends it gets it as well.
+    pub echo: Echo,
+    /// Whether a receipt is wanted.
+    pub receipt: Receipt,
+    /// How long it is kept.
+    pub life: Life,
+}
+
+/// Whom a message is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination<'a> {
+    /// Everyone: the group `*`.
+    Everyone,
+    /// The members of a group.
+    Group(Name<'a>),
+    /// One user.
+    User(Name<'a>),
+}
+
+/// How long a message is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Life {
+    /// Not at all: `"ttl":0`.
+    Live,
+    /// In the log.
+    #[default]
+    Logged,
+}
+
+/// What to do about a frame that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Close the connection.
+    Close(Closing),
+    /// Answer it.
+    Refuse {
+        /// Under this number, which is consumed.
+        id: Option<u64>,
+        /// With this reason.
+        refused: Refused,
+    },
+}
+
+impl<'a> Frame<'a> {
+    /// Says what a text message is. Allocates only for keys and names with escapes in them.
+    ///
+    /// # Errors
+    ///
+    /// What to do about a frame that is not understood.
+    pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Result<Frame<'a>, Unreadable> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        let fields = json.deserialize_map(FieldsVisitor).and_then(|fields| {
+            json.end()?;
+            Ok(fields)
+        });
+        let fields = fields.map_err(|_| Unreadable::Close(Closing::MALFORMED))?;
+        // An id that cannot be read cannot be answered.
+        let id = match fields.value(Key::Id) {
+            Some(_) if fields.repeated == Some(Key::Id) => None,
+            Some(id) => Some(read_integer(id).filter(|id| *id > 0)),
+            None => Some(None),
+        };
+        let id = id.filter(|id| id.is_some() || fields.value(Key::Id).is_none());
+        let id = id.ok_or(Unreadable::Close(Closing::MALFORMED))?;
+        fields.frame(id, text, limits).map_err(|refused| match refused {
+            Some(refused) => Unreadable::Refuse { id, refused },
+            None => Unreadable::Close(Closing::MALFORMED),
+        })
+    }
+}
+
+/// A key that means something here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Attempt,
+    Client,
+    Content,
+    Echo,
+    Epoch,
+    Group,
+    Id,
+    Next,
+    Receipt,
+    Receiver,
+    Sender,
+    Seq,
+    Token,
+    Ttl,
+    Type,
+    User,
+}
+
+impl Key {
+    fn named(name: &str) -> Option<Key> {
+        Some(match name {
+            "attempt" => Key::Attempt,
+            "client" => Key::Client,
+            "content" => Key::Content,
+            "echo" => Key::Echo,
+            "epoch" => Key::Epoch,
+            "group" => Key::Group,
+            "id" => Key::Id,
+            "next" => Key::Next,
+            "receipt" => Key::Receipt,
+            "receiver" => Key::Receiver,
+            "sender" => Key::Sender,
+            "seq" => Key::Seq,
+            "token" => Key::Token,
+            "ttl" => Key::Ttl,
+            "type" => Key::Type,
+            "user" => Key::User,
+            _ => return None,
+        })
+    }
+}
+
+/// The values of the known keys, as written.
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    /// By [`Key`].
+    values: [Option<&'a str>; 16],
+    repeated: Option<Key>,
+}
+
+impl<'a> Fields<'a> {
+    fn value(&self, key: Key) -> Option<&'a str> {
+        self.values[key as usize]
+    }
+
+    /// `Err(None)`: it cannot be answered.
+    fn frame(
+        &self,
+        id: Option<u64>,
+        text: &str,
+        limits: &EnvelopeLimits,
+    ) -> Result<Frame<'a>, Option<Refused>> {
+        if self.repeated.is_some() {
+            return Err(Some(bad("repeated_key")));
+        }
+        // Nothing is deeper than it is long, so the usual message costs one comparison.
+        if text.len() > limits.depth_max && depth(text) > limits.depth_max {
+            return Err(Some(bad("nesting_too_deep")));
+        }
+        if let Some(content) = self.value(Key::Content) {
+            return Ok(Frame::Message(self.message(id, content, limits.name_max)?));
+        }
+        let kind = self.value(Key::Type).ok_or(bad("type_missing"))?;
+        let kind = unescape(kind).ok_or(bad("unknown_type"))?;
+        match &*kind {
+            "ack" => Ok(Frame::Ack(self.seq()?.ok_or(bad("seq_missing"))?)),
+            "hello" => self.hello(limits.name_max).map(Frame::Hello).ok_or(None),
+            "join" => Ok(Frame::Join { id, group: self.group(limits.name_max)? }),
+            "leave" => Ok(Frame::Leave { id, group: self.group(limits.name_max)? }),
+            "ping" => Ok(Frame::Ping { id }),
+            _ => Err(Some(bad("unknown_type"))),
+        }
+    }
+
+    fn message(
+        &self,
+        id: Option<u64>,
+        content: &'a str,
+        name_max: usize,
+    ) -> Result<Outgoing<'a>, Refused> {
+        let to = match (self.value(Key::Receiver), self.value(Key::Group)) {
+            (Some(_), Some(_)) => return Err(bad("receiver_and_group")),
+            (None, None) => return Err(bad("receiver_missing")),
+            (Some(receiver), None) => {
+                Destination::User(read_name(receiver, name_max, "invalid_receiver")?)
+            }
+            (None, Some("\"*\"")) => Destination::Everyone,
+            (None, Some(_)) => Destination::Group(self.group(name_max)?),
+        };
+        let sender = self.value(Key::Sender);
+        let sender = sender.map(|name| read_name(name, name_max, "invalid_sender")).transpose()?;
+        let echo = if self.is_set(Key::Echo)? { Echo::Yes } else { Echo::No };
+        let wanted = self.is_set(Key::Receipt)?;
+        let receipt = if wanted { Receipt::Wanted } else { Receipt::Unasked };
+        let life = match self.value(Key::Ttl) {
+            None => Life::Logged,
+            Some("0") => Life::Live,
+            Some(_) => return Err(bad("invalid_ttl")),
+        };
+        Ok(Outgoing { id, sender, to, content, echo, receipt, life })
+    }
+
+    /// `None`: without a good hello nothing can follow.
+    fn hello(&self, name_max: usize) -> Option<Hello<'a>> {
+        let client = self.value(Key::Client)?.strip_prefix('"')?.strip_suffix('"')?;
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if client.is_empty() || client.len() > CLIENT_MAX_BYTES || !client.bytes().all(is_letter) {
+            return None;
+        }
+        let next = match self.value(Key::Next) {
+            Some(next) => Some(read_integer(next).filter(|next| *next > 0)?),
+            None => None,
+        };
+        let attempt = match self.value(Key::Attempt) {
+            Some(attempt) => read_integer(attempt)?,
+            None => 0,
+        };
+        let epoch = match self.value(Key::Epoch) {
+            Some(epoch) => Some(epoch.strip_prefix('"')?.strip_suffix('"')?),
+            None => None,
+        };
+        let position = match (epoch, self.seq().ok()?) {
+            (Some(epoch), Some(seq)) => Position::At(epoch, seq),
+            (None, Some(Seq(0))) => Position::Kept,
+            (None, None) => Position::Live,
+            (Some(_), None) | (None, Some(_)) => return None,
+        };
+        let user = match self.value(Key::User) {
+            Some(user) => Some(Name::from_json(user, name_max).ok()?),
+            None => None,
+        };
+        let token = self.value(Key::Token);
+        if token.is_some_and(|token| !token.starts_with('"')) {
+            return None;
+        }
+        Some(Hello { client, next, attempt, position, user, token })
+    }
+
+    fn group(&self, name_max: usize) -> Result<Name<'a>, Refused> {
+        let group = self.value(Key::Group).ok_or(bad("group_missing"))?;
+        read_name(group, name_max, "invalid_group")
+    }
+
+    fn seq(&self) -> Result<Option<Seq>, Refused> {
+        let seq = self.value(Key::Seq);
+        seq.map(|seq| read_integer(seq).map(Seq).ok_or(bad("invalid_seq"))).transpose()
+    }
+
+    fn is_set(&self, key: Key) -> Result<bool, Refused> {
+        match self.value(key) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(bad("invalid_option")),
+        }
+    }
+}
+
+/// Walks the object.
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
+            let value: &'de RawValue = map.next_value()?;
+            let Some(key) = unescape(key.get()).and_then(|key| Key::named(&key)) else { continue };
+            if fields.values[key as usize].replace(value.get()).is_some() {
+                // The id counts most: a frame whose id is not clear cannot be answered.
+                let first = fields.repeated.unwrap_or(key);
+                fields.repeated = Some(if key == Key::Id { key } else { first });
+            }
+        }
+        Ok(fields)
+    }
+}
+
+const fn bad(reason: &'static str) -> Refused {
+    Refused { code: 400, reason }
+}
+
+fn read_name<'a>(
+    value: &'a str,
+    name_max: usize,
+    reason: &'static str,
+) -> Result<Name<'a>, Refused> {
+    Name::from_json(value, name_max).map_err(|_| bad(reason))
+}
+
+/// An integer of at most 2^53 - 1 in digits alone, which every JavaScript client holds exactly.
+fn read_integer(value: &str) -> Option<u64> {
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
+    is_plain.then(|| value.parse().ok()).flatten().filter(|number| *number <= INTEGER_MAX)
+}
+
+/// How many objects and arrays are inside one another, of valid JSON.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b'"' => {
+                while bytes.by_ref().find(|byte| matches!(byte, b'"' | b'\\')) == Some(b'\\') {
+                    bytes.next();
+                }
+            }
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+/// The longest name of a client.
+const CLIENT_MAX_BYTES: usize = 32;
+/// The largest integer that a JavaScript number holds with all below it.
+const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Frame<'_>, Unreadable> {
+        Frame::read(text, &EnvelopeLimits::default())
+    }
+
+    fn refusal(text: &str) -> (Option<u64>, &'static str) {
+        match read(text) {
+            Err(Unreadable::Refuse { id, refused }) => (id, refused.reason),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn content_makes_a_message_and_is_kept_byte_for_byte() {
+        let text = r#"{"id":17,"rec\u0065iver":"alice","content": {"n": 1.0,"n":2} ,"x":1}"#;
+        let Ok(Frame::Message(message)) = read(text) else { panic!("no message") };
+        assert_eq!((message.id, message.content), (Some(17), r#"{"n": 1.0,"n":2}"#));
+        assert_eq!(message.to, Destination::User(Name::new("alice", 128).unwrap()));
+        assert_eq!((message.echo, message.life), (Echo::No, Life::Logged));
+        let text = r#"{"group":"*","content":1,"echo":true,"ttl":0,"receipt":true,"type":"join"}"#;
+        let Ok(Frame::Message(message)) = read(text) else { panic!("no message") };
+        assert_eq!((message.id, &message.to), (None, &Destination::Everyone));
+        assert_eq!((message.echo, message.life), (Echo::Yes, Life::Live));
+        assert_eq!(message.receipt, Receipt::Wanted);
+    }
+
+    #[test]
+    fn a_hello_says_from_where_to_go_on() {
+        let hello = |text| match read(text) {
+            Ok(Frame::Hello(hello)) => hello,
+            other => panic!("{text}: {other:?}"),
+        };
+        let read =
+            hello(r#"{"type":"hello","client":"c8f3","next":17,"epoch":"e","seq":41,"attempt":3}"#);
+        assert_eq!((read.client, read.next, read.attempt), ("c8f3", Some(17), 3));
+        assert_eq!(read.position, Position::At("e", Seq(41)));
+        let read = hello(r#"{"type":"hello","client":"c","seq":0,"user":"bob","token":"t"}"#);
+        assert_eq!((read.position, read.token), (Position::Kept, Some("\"t\"")));
+        assert_eq!(hello(r#"{"type":"hello","client":"c"}"#).position, Position::Live);
+        for bad in [
+            r#"{"type":"hello"}"#,
+            r#"{"type":"hello","client":""}"#,
+            r#"{"type":"hello","client":"a b"}"#,
+            r#"{"type":"hello","client":7}"#,
+            r#"{"type":"hello","client":"c","seq":41}"#,
+            r#"{"type":"hello","client":"c","epoch":"e"}"#,
+            r#"{"type":"hello","client":"c","next":0}"#,
+            r#"{"type":"hello","client":"c","next":9007199254740992}"#,
+            r#"{"type":"hello","client":"c","attempt":-1}"#,
+            r#"{"type":"hello","client":"c","user":""}"#,
+            r#"{"type":"hello","client":"c","token":7}"#,
+        ] {
+            assert_eq!(
+                super::Frame::read(bad, &EnvelopeLimits::default()),
+                Err(Unreadable::Close(Closing::MALFORMED)),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_can_be_answered_is_refused_under_its_id() {
+        for (text, id, reason) in [
+            (r#"{"id":3,"content":1}"#, Some(3), "receiver_missing"),
+            (r#"{"content":1,"receiver":"a","group":"b","id":3}"#, Some(3), "receiver_and_group"),
+            (r#"{"id":3,"receiver":"","content":1}"#, Some(3), "invalid_receiver"),
+            (r#"{"receiver":"a","receiver":"b","content":1,"id":4}"#, Some(4), "repeated_key"),
+            (r#"{"receiver":"a","content":1,"ttl":5}"#, None, "invalid_ttl"),
+            (r#"{"receiver":"a","content":1,"echo":1}"#, None, "invalid_option"),
+            (r#"{"type":"join","id":5}"#, Some(5), "group_missing"),
+            (r#"{"type":"dance","id":5}"#, Some(5), "unknown_type"),
+            (r#"{"type":7}"#, None, "unknown_type"),
+            (r#"{"id":5}"#, Some(5), "type_missing"),
+            (r#"{"type":"ack"}"#, None, "seq_missing"),
+            (r#"{"type":"ack","seq":-1}"#, None, "invalid_seq"),
+        ] {
+            assert_eq!(refusal(text), (id, reason), "{text}");
+        }
+        let deep = format!(
+            r#"{{"id":1,"receiver":"a","content":{}{}}}"#,
+            "[".repeat(128),
+            "]".repeat(128)
+        );
+        assert_eq!(refusal(&deep), (Some(1), "nesting_too_deep"));
+        let brackets = format!(r#"{{"receiver":"a","content":"\"{}"}}"#, "[".repeat(200));
+        assert!(read(&brackets).is_ok(), "brackets in a string are no nesting");
+    }
+
+    #[test]
+    fn what_cannot_be_answered_closes() {
+        for text in [
+            "",
+            "[]",
+            "7",
+            "{",
+            "{}x",
+            r#"{"id":0,"type":"ping"}"#,
+            r#"{"id":1.0,"type":"ping"}"#,
+            r#"{"id":"1","type":"ping"}"#,
+            r#"{"id":9007199254740992,"type":"ping"}"#,
+            r#"{"id":1,"id":1,"type":"ping"}"#,
+        ] {
+            assert_eq!(read(text), Err(Unreadable::Close(Closing::MALFORMED)), "{text}");
+        }
+        assert_eq!(
+            read(r#"{"type":"ping","id":9007199254740991}"#),
+            Ok(Frame::Ping { id: Some((1 << 53) - 1) })
+        );
+    }
+}

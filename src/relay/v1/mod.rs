@@ -1,0 +1,284 @@
+//! Sessions: the dialect switchboard.v1, as a machine without input and output.
+//!
+//! ```text
+//!   frames, events            Sessions                                   effects
+//!   hello, frame, ack --->  gate: is this id its turn?                ---> replies, in order of id
+//!                           post: whose logs, whose connections?
+//!   flush -------------->   batch ----------> Store
+//!   committed, failed -->   releases <-------'                        ---> answers, live messages
+//!   next_ready, pump ---->  cursor -> log -> up to what is committed  ---> deliveries
+//! ```
+//!
+//! A connection is a cursor into the log of its user. Whatever a frame causes is noted in the
+//! batch that is being collected, and what is to be said about it is *held back* with that batch:
+//! answers, welcomes, live messages, receipts leave when the batch is committed, in their order; if
+//! it fails they never happened, and the clients are asked to send again (R12).
+//!
+//! The driver calls [`Sessions::frame`] and the other inputs as things happen, once per tick
+//! [`Sessions::flush`], then pumps every connection that [`Sessions::next_ready`] names, and
+//! carries out the [`Effect`]s in order.
+//!
+//! This module does not know sockets, JSON beyond [`Frame`] and [`Reply`], or who may do what: the
+//! driver brings a [`Ruling`] with each frame. Time is an argument.
+
+mod commit;
+mod delivery;
+mod effect;
+mod frame;
+mod greeting;
+mod numbering;
+mod posting;
+mod reply;
+mod ring;
+pub(crate) mod rules;
+mod upkeep;
+
+#[cfg(test)]
+mod example_tests;
+#[cfg(test)]
+mod limit_tests;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod talk_tests;
+#[cfg(test)]
+mod text_tests;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+pub use self::delivery::Pumped;
+pub use self::effect::{Closing, Effect, Posted};
+pub use self::frame::{Destination, Frame, Hello, Life, Outgoing, Position, Unreadable};
+pub use self::numbering::{Ruling, Sight};
+pub use self::posting::{PlainSender, Push};
+pub use self::reply::{Gap, GapReason, Logged, Refused, Reply, Welcome};
+
+use self::commit::{InFlight, Release};
+use self::greeting::Greeting;
+use self::ring::Ring;
+use super::log::{Book, LogLimits, Numbers, Seq, Stamp, Store, Stored, UserKey};
+use crate::hub::{ConnId, ConnMap};
+use crate::timer::Millis;
+
+/// What the sessions are told at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// The limits of the logs.
+    pub log: LogLimits,
+    /// A connection is pinged after this much silence.
+    pub ping_ms: u64,
+    /// A connection of which nothing was heard and which took nothing for this long is closed.
+    pub silence_max_ms: u64,
+    /// How long a client waits that was refused for now.
+    pub retry_ms: u64,
+    /// What waits on one connection without being logged, in bytes.
+    pub ring_max_bytes: u64,
+    /// How many answers and messages may wait for commits; beyond that, all are refused for now.
+    pub held_max: usize,
+    /// The longest message, which the welcome names.
+    pub message_max_bytes: u64,
+}
+
+impl Default for SessionLimits {
+    fn default() -> SessionLimits {
+        SessionLimits {
+            log: LogLimits::default(),
+            ping_ms: 25_000,
+            silence_max_ms: 45_000,
+            retry_ms: 500,
+            ring_max_bytes: 64 << 10,
+            held_max: 100_000,
+            message_max_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Whether a record is kept for whoever says hello.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is not: the name is good for this connection only.
+    Guest,
+    /// It is.
+    Recorded,
+}
+
+/// All connections of the dialect, and the logs they read from.
+#[derive(Debug)]
+pub struct Sessions<S> {
+    book: Book<S>,
+    conns: ConnMap<Conn>,
+    epoch: Rc<str>,
+    limits: SessionLimits,
+    /// What the wall said when the monotonic clock said 0, or later.
+    started: Stamp,
+    /// What waits for the batch that is being collected.
+    open: Vec<Release>,
+    in_flight: VecDeque<InFlight>,
+    /// How much waits for the batches in flight.
+    held: usize,
+    /// An empty list with room.
+    spare: Vec<Release>,
+    health: Health,
+    is_draining: bool,
+    /// Connections that may have something to read.
+    ready: VecDeque<ConnId>,
+    effects: Vec<Effect>,
+    /// Where entries are put together.
+    scratch: Vec<u8>,
+    /// Where the members of a group are listed while their logs change.
+    everybody: Vec<UserKey>,
+}
+
+/// Whether numbered frames are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    /// They are refused for now: the server is about to stop.
+    Draining,
+    /// They are refused for now: the store has not said yet what it has.
+    Down,
+    /// They are taken.
+    Up,
+}
+
+/// One connection.
+#[derive(Debug)]
+struct Conn {
+    user: UserKey,
+    name: Rc<str>,
+    client: Rc<str>,
+    standing: Standing,
+    /// What it said, until it is welcome.
+    greeting: Option<Greeting>,
+    /// The lowest id it may send, by its hello.
+    next: u64,
+    /// Which attempt of its client to connect it is, by its hello.
+    attempt: u64,
+    /// Up to here the log has been passed.
+    cursor: Seq,
+    /// The highest seq it has been told.
+    written: Seq,
+    /// After a temporary refusal: the id from which it is to send again.
+    expect: Option<u64>,
+    /// A temporary refusal that cannot be sent before the store has said what it has.
+    owed: Option<u64>,
+    /// What was decided of a guest's frames.
+    numbers: Numbers,
+    ring: Ring,
+    heard: Millis,
+    pinged: Millis,
+    is_ready: bool,
+}
+
+impl<S: Store> Sessions<S> {
+    /// Sessions on what the store has kept. `started` is the wall's time when the monotonic clock
+    /// said 0; `epoch` is at least 64 random bits as text that needs no escaping.
+    // R8: when a new epoch is due is known to whoever opens the store.
+    pub fn new(
+        store: S,
+        stored: Stored,
+        epoch: &str,
+        started: Stamp,
+        limits: SessionLimits,
+    ) -> Sessions<S> {
+        // Time is never before the newest stored stamp, or entries would seem to be younger.
+        let started = started.max(stored.server.stamp);
+        Sessions {
+            book: Book::new(store, limits.log, stored),
+            conns: ConnMap::new(),
+            epoch: Rc::from(epoch),
+            limits,
+            started,
+            open: Vec::new(),
+            in_flight: VecDeque::new(),
+            held: 0,
+            spare: Vec::new(),
+            health: Health::Up,
+            is_draining: false,
+            ready: VecDeque::new(),
+            effects: Vec::new(),
+            scratch: Vec::new(),
+            everybody: Vec::new(),
+        }
+    }
+
+    /// What is to be done, in order; empty afterwards.
+    pub fn effects(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.effects.drain(..)
+    }
+
+    /// The logs.
+    pub fn book(&self) -> &Book<S> {
+        &self.book
+    }
+
+    /// The store, to be spoken to.
+    pub fn store_mut(&mut self) -> &mut S {
+        self.book.store_mut()
+    }
+
+    /// How many connections speak this dialect.
+    pub fn connections(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Takes a frame from a connection that has said hello, with what the driver decided about it.
+    /// Frames of connections that are unknown here, because they were replaced, have no effect.
+    pub fn frame(&mut self, from: ConnId, frame: &Frame<'_>, ruling: Ruling, now: Millis) {
+        let Some(conn) = self.conns.get_mut(from) else { return };
+        conn.heard = now;
+        match frame {
+            Frame::Ack(seq) => self.acknowledge(from, *seq),
+            // The first frame is a hello, and no other is.
+            Frame::Hello(_) => self.close(from, Closing::MALFORMED, now),
+            Frame::Join { id, group } => self.join(from, *id, group, ruling, now),
+            Frame::Leave { id, group } => self.leave(from, *id, group, ruling, now),
+            Frame::Message(outgoing) => self.message(from, outgoing, ruling, now),
+            Frame::Ping { id } => self.ping(from, *id, ruling, now),
+        }
+    }
+
+    /// Takes a frame that could not be read.
+    pub fn unreadable(&mut self, from: ConnId, unreadable: Unreadable, now: Millis) {
+        let Some(conn) = self.conns.get_mut(from) else { return };
+        conn.heard = now;
+        match unreadable {
+            Unreadable::Close(closing) => self.close(from, closing, now),
+            Unreadable::Refuse { id, refused } => {
+                self.ping(from, id, Ruling::Refused(refused), now);
+            }
+        }
+    }
+
+    /// A connection is gone.
+    pub fn closed(&mut self, id: ConnId, now: Millis) {
+        let Some(conn) = self.conns.remove(id) else { return };
+        self.book.depart(conn.user, id, self.stamp(now));
+        self.book.forget_idle(conn.user);
+    }
+
+    /// How many plain connections a user has now.
+    pub fn plain_connections(&mut self, user: &str, count: u32) {
+        let key = self.book.enter(user);
+        self.book.set_plain(key, count);
+        self.book.forget_idle(key);
+    }
+
+    /// Closes a connection, and knows it no more.
+    fn close(&mut self, id: ConnId, closing: Closing, now: Millis) {
+        self.effects.push(Effect::Close { conn: id, closing });
+        self.closed(id, now);
+    }
+
+    fn reply(&mut self, to: ConnId, reply: Reply) {
+        self.effects.push(Effect::Reply { to, reply });
+    }
+
+    fn refuse(&mut self, to: ConnId, refused: Refused) {
+        self.reply(to, Reply::Error { id: None, refused });
+    }
+
+    fn stamp(&self, now: Millis) -> Stamp {
+        self.started.after(now.0)
+    }
+}

@@ -124,8 +124,6 @@ pub struct Sessions<S> {
     /// Connections that may have something to read.
     ready: VecDeque<ConnId>,
     effects: Vec<Effect>,
-    /// Where entries are put together.
-    scratch: Vec<u8>,
     /// Where the members of a group are listed while their logs change.
     everybody: Vec<UserKey>,
     /// How many users messages to groups have gone to.
@@ -199,7 +197,6 @@ impl<S: Store> Sessions<S> {
             is_draining: false,
             ready: VecDeque::new(),
             effects: Vec::new(),
-            scratch: Vec::new(),
             everybody: Vec::new(),
             fanned_out: 0,
         }

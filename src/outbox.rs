@@ -78,13 +78,22 @@ impl Frame {
     }
 
     /// The encoded frame: header and payload.
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
+    /// How long it is, in bytes.
+    #[expect(clippy::len_without_is_empty, reason = "no frame is empty")]
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
     /// Whether outboxes refer to it; a short one is copied.
+    #[inline]
     pub fn is_shared(&self) -> bool {
-        self.bytes.len() - self.start >= SHARE_MIN_BYTES
+        self.len() >= SHARE_MIN_BYTES
     }
 
     /// Whether it remembers its other encodings.

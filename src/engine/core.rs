@@ -203,23 +203,22 @@ impl Core {
     /// A message in one piece, as nearly all are: worth code of its own at each caller.
     #[inline]
     pub fn send(&mut self, to: ConnId, message: Message<'_>) -> Delivery {
-        self.send_inlined(to, message.kind(), &[message.as_bytes()], Congestion::Refuses)
+        self.send_inlined::<Refusing>(to, message.kind(), &[message.as_bytes()])
     }
 
     pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
-        self.send_inlined(to, kind, parts, Congestion::Refuses)
+        self.send_inlined::<Refusing>(to, kind, parts)
     }
 
     #[inline(always)]
-    fn send_inlined(
+    fn send_inlined<C: Congestion>(
         &mut self,
         to: ConnId,
         kind: MessageKind,
         parts: &[&[u8]],
-        congestion: Congestion,
     ) -> Delivery {
         let len = parts.iter().map(|part| part.len()).sum();
-        self.send_with(to, len, congestion, |endpoint, passing, slot| {
+        self.send_with::<C>(to, len, |endpoint, passing, slot| {
             let Slot { connection, outbox, .. } = slot;
             if connection.compresses() && connection.write_compressed(endpoint, kind, parts, outbox)
             {
@@ -235,8 +234,9 @@ impl Core {
         })
     }
 
+    #[inline(never)]
     pub fn send_owed(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
-        self.send_inlined(to, kind, parts, Congestion::Ignored)
+        self.send_inlined::<Ignored>(to, kind, parts)
     }
 
     /// How many bytes are wanted for a connection now.
@@ -252,17 +252,17 @@ impl Core {
 
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
-        self.send_encoded(to, frame, Congestion::Refuses)
+        self.send_encoded::<Refusing>(to, frame)
     }
 
+    #[inline(never)]
     pub fn send_frame_owed(&mut self, to: ConnId, frame: &Frame) -> Delivery {
-        self.send_encoded(to, frame, Congestion::Ignored)
+        self.send_encoded::<Ignored>(to, frame)
     }
 
     #[inline(always)]
-    fn send_encoded(&mut self, to: ConnId, frame: &Frame, congestion: Congestion) -> Delivery {
-        let len = frame.as_bytes().len();
-        self.send_with(to, len, congestion, |endpoint, _, slot| {
+    fn send_encoded<C: Congestion>(&mut self, to: ConnId, frame: &Frame) -> Delivery {
+        self.send_with::<C>(to, frame.len(), |endpoint, _, slot| {
             let Slot { connection, outbox, .. } = slot;
             match connection.compresses() {
                 true => connection.write_for_many(endpoint, frame, outbox),
@@ -273,16 +273,15 @@ impl Core {
 
     /// Queues `len` bytes by `write`, if the connection takes them now.
     #[inline]
-    fn send_with(
+    fn send_with<C: Congestion>(
         &mut self,
         to: ConnId,
         len: usize,
-        congestion: Congestion,
         write: impl FnOnce(&Endpoint, Option<&(Source, Option<ConnId>)>, &mut Slot),
     ) -> Delivery {
         self.sends += 1;
         if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
-            && let Some(refused) = self.make_room(to, len, congestion)
+            && let Some(refused) = self.make_room::<C>(to, len)
         {
             return refused;
         }
@@ -290,7 +289,7 @@ impl Core {
         if slot.stage != Stage::Open {
             return Delivery::Gone;
         }
-        if congestion == Congestion::Refuses && slot.is_congested(self.limits.outbox_high_bytes) {
+        if C::REFUSES && slot.is_congested(self.limits.outbox_high_bytes) {
             slot.refused = true;
             self.totals.congested += 1;
             return Delivery::Congested;
@@ -311,12 +310,11 @@ impl Core {
 
     /// Room for `len` bytes to `to`, where the total is used up; `Some` if there can be none.
     #[cold]
-    fn make_room(&mut self, to: ConnId, len: usize, congestion: Congestion) -> Option<Delivery> {
+    fn make_room<C: Congestion>(&mut self, to: ConnId, len: usize) -> Option<Delivery> {
         // Judged before the total: nobody is closed to make room for what is refused anyway.
         let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
         let Some(slot) = slot else { return Some(Delivery::Gone) };
-        let is_refused =
-            congestion == Congestion::Refuses && slot.is_congested(self.limits.outbox_high_bytes);
+        let is_refused = C::REFUSES && slot.is_congested(self.limits.outbox_high_bytes);
         let fits = is_refused || self.relieve(len);
         self.totals.dropped += u64::from(!fits);
         (!fits).then_some(Delivery::Dropped)
@@ -461,13 +459,25 @@ impl Core {
     }
 }
 
-/// What it means that a connection is above high water.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Congestion {
-    /// Nothing: the message is owed.
-    Ignored,
-    /// That it takes no message.
-    Refuses,
+/// What it means that a connection is above high water: a type, so that the code for what is sent
+/// most often is its own.
+trait Congestion {
+    /// Whether it takes no message then.
+    const REFUSES: bool;
+}
+
+/// Nothing: the message is owed.
+struct Ignored;
+
+/// That it takes no message.
+struct Refusing;
+
+impl Congestion for Ignored {
+    const REFUSES: bool = false;
+}
+
+impl Congestion for Refusing {
+    const REFUSES: bool = true;
 }
 
 /// The cap on buffered bytes where nobody knows the machine: 1 GiB.

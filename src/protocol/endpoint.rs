@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::deflate::Codec;
-use crate::outbox::{Frame, Outbox, Pool, Source};
+use crate::outbox::{Frame, Outbox, Pool, SHARE_MIN_BYTES, Source};
 use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
 
 /// Which end of the connection we are.
@@ -119,11 +119,12 @@ impl Endpoint {
     /// Appends an encoded frame, by reference if it is shared.
     #[inline]
     pub fn queue_frame(&self, frame: &Frame, out: &mut Outbox) {
-        if frame.is_shared() {
-            out.reserve(0, &mut self.pool());
-            return out.push_frame(frame);
+        let bytes = frame.as_bytes();
+        if bytes.len() < SHARE_MIN_BYTES {
+            return self.queue_bytes(bytes, out);
         }
-        self.queue_bytes(frame.as_bytes(), out);
+        out.reserve(0, &mut self.pool());
+        out.push_frame(frame);
     }
 
     /// Appends bytes as they are: a whole frame, or the answer to the opening handshake.

@@ -170,6 +170,12 @@ impl Carrier {
         self.is_used() || !self.conns.is_empty() || !self.sessions.is_settled()
     }
 
+    /// Whether all connections speak the plain dialect: for who asks about many.
+    #[inline(always)]
+    pub(super) fn is_all_plain(&self) -> bool {
+        self.conns.is_empty()
+    }
+
     /// Whether a connection speaks the plain dialect.
     #[inline(always)]
     pub(super) fn is_plain(&self, id: ConnId) -> bool {

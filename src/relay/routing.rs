@@ -94,9 +94,14 @@ impl Relay {
                 .map(str::as_bytes);
         let members = groups.members(key).iter();
         let connections = members.flat_map(|&user| routes.connections(user)).copied();
-        let carrier = &self.carrier;
-        let others = connections.filter(|&to| to != from && carrier.is_plain(to));
-        to_everybody(cx, &mut self.gaps, others, MessageKind::Text, &parts);
+        let others = connections.filter(|&to| to != from);
+        // Each in a loop of its own, so that the usual one asks nothing.
+        let (kind, carrier) = (MessageKind::Text, &self.carrier);
+        if carrier.is_all_plain() {
+            return to_everybody(cx, &mut self.gaps, others, kind, &parts);
+        }
+        let plain = others.filter(|&to| carrier.is_plain(to));
+        to_everybody(cx, &mut self.gaps, plain, kind, &parts);
     }
 
     /// Whether the sessions know one of the two, and so have a part in what one says to the other.

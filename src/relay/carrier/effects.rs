@@ -44,6 +44,7 @@ impl Relay {
                 more.push(id);
             }
         }
+        self.carry_out(cx);
         for id in more {
             self.carrier.sessions.set_ready(id);
             cx.tick_again();
@@ -70,16 +71,21 @@ impl Relay {
             self.carrier.sessions.set_ready(id);
             cx.tick_again();
         }
+        self.carry_out(cx);
     }
 
-    /// Gives a connection what it has room for. `More` if it has some left in spite of it.
+    /// Has given to a connection what it has room for, sooner or later: what is to be done may
+    /// remain to be carried out. `More` if it has room left in spite of it.
     fn pump(&mut self, cx: &mut Context<'_>, id: ConnId) -> Pumped {
         let room = cx.room(id);
         if room == 0 {
             return Pumped::Done; // `on_drained` follows
         }
         let pumped = self.carrier.sessions.pump(id, room);
-        self.carry_out(cx);
+        // A little for each of many is carried out together, and never much is put off.
+        if pumped == Pumped::More || self.carrier.sessions.pending() >= EFFECTS_MAX {
+            self.carry_out(cx);
+        }
         match pumped {
             Pumped::More if cx.room(id) > 0 => Pumped::More,
             _ => Pumped::Done,
@@ -198,5 +204,7 @@ fn settle(cx: &mut Context<'_>, to: ConnId, delivery: Delivery) {
     }
 }
 
+/// As many effects are put off until more have come together.
+const EFFECTS_MAX: usize = 64;
 /// The group of everyone.
 const EVERYONE: &str = "*";

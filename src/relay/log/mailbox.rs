@@ -79,6 +79,7 @@ impl Mailbox {
     }
 
     /// The entries above `seq`, oldest first.
+    #[inline]
     pub fn above(&self, seq: Seq) -> impl Iterator<Item = &Entry> {
         self.entries.range(self.place(seq)..)
     }
@@ -128,8 +129,27 @@ impl Mailbox {
         self.oldest().is_some_and(|entry| entry.at() < moment)
     }
 
+    /// How many entries are not above `seq`.
     fn place(&self, seq: Seq) -> usize {
-        self.entries.partition_point(|entry| entry.seq() <= seq)
+        // Most cursors stand near the end, so the search begins there, in steps that double: it
+        // looks at few entries, each of which is somewhere else in memory.
+        let (mut step, mut end) = (1, self.entries.len());
+        while end > 0 {
+            let at = end.saturating_sub(step);
+            if self.entries[at].seq() <= seq {
+                let (mut from, mut end) = (at + 1, end);
+                while from < end {
+                    let middle = from + (end - from) / 2;
+                    match self.entries[middle].seq() <= seq {
+                        true => from = middle + 1,
+                        false => end = middle,
+                    }
+                }
+                return from;
+            }
+            (step, end) = (step * 2, at);
+        }
+        0
     }
 }
 
@@ -168,6 +188,21 @@ mod tests {
         assert_eq!(seqs(log.above(Seq(0))), [41, 44, 58]);
         assert_eq!(log.next(Seq(44)).map(Entry::seq), Some(Seq(58)));
         assert_eq!(log.next(Seq(58)), None);
+    }
+
+    #[test]
+    fn a_cursor_finds_its_place_in_a_log_of_any_length() {
+        let mut log = Mailbox::new(Seq(0));
+        for len in 0..70_u64 {
+            for seq in 0..=2 * len + 1 {
+                let above = seqs(log.above(Seq(seq)));
+                let wanted: Vec<u64> =
+                    (1..=len).map(|at| 2 * at).filter(|own| *own > seq).collect();
+                assert_eq!(above, wanted, "above {seq} of {len}");
+                assert_eq!(log.next(Seq(seq)).map(|entry| entry.seq().0), above.first().copied());
+            }
+            log.push(entry(2 * (len + 1)));
+        }
     }
 
     #[test]

@@ -52,6 +52,10 @@ impl<S: Store> Sessions<S> {
     /// Sends a connection what it has not got, until `room` bytes are used up; the last frame may
     /// go beyond, so that one that is longer than all room there ever is still leaves.
     pub fn pump(&mut self, id: ConnId, mut room: usize) -> Pumped {
+        let Some(conn) = self.conns.get_mut(id) else { return Pumped::Done };
+        if let Some(pumped) = pump_log(&self.book, id, conn, room, &mut self.effects) {
+            return pumped;
+        }
         loop {
             let Some(conn) = self.conns.get_mut(id) else { return Pumped::Done };
             if conn.greeting.is_some() {
@@ -135,6 +139,45 @@ impl Conn {
             Next::Gap(_) | Next::Logged(_) | Next::Nothing | Next::Own(_) => {}
         }
     }
+}
+
+/// The usual: there is nothing but the log to read from, and the cursor stands in it. `None` if
+/// there is something else, and nothing was done.
+fn pump_log<S: Store>(
+    book: &Book<S>,
+    to: ConnId,
+    conn: &mut Conn,
+    mut room: usize,
+    effects: &mut Vec<Effect>,
+) -> Option<Pumped> {
+    let committed = book.committed();
+    let is_usual = conn.standing == Standing::Recorded
+        && conn.greeting.is_none()
+        && conn.ring.is_idle()
+        && holds(Rule::R7);
+    let mailbox = book.user(conn.user).record().filter(|_| is_usual)?.mailbox();
+    if mailbox.dropped().min(committed) > conn.cursor {
+        return None;
+    }
+    for entry in mailbox.above(conn.cursor) {
+        let seq = entry.seq();
+        if seq > committed {
+            break;
+        }
+        // R11: the client that sent it is skipped, on resume too.
+        if !entry.is_own(&conn.name, &conn.client) {
+            if room == 0 {
+                return Some(Pumped::More);
+            }
+            room = room.saturating_sub(entry.frame_len());
+            conn.written = seq;
+            effects.push(Effect::Deliver { to, entry: entry.clone() });
+        }
+        conn.cursor = seq;
+    }
+    // Gaps in the numbers are normal: there is nothing more for this user below.
+    conn.cursor = conn.cursor.max(committed);
+    Some(Pumped::Done)
 }
 
 fn next<S: Store>(book: &Book<S>, conn: &mut Conn) -> Next {

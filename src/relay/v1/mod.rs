@@ -213,6 +213,11 @@ impl<S: Store> Sessions<S> {
         std::mem::swap(&mut self.effects, with);
     }
 
+    /// How much is to be done.
+    pub fn pending(&self) -> usize {
+        self.effects.len()
+    }
+
     /// What is to be done, in order; empty afterwards.
     pub fn effects(&mut self) -> std::vec::Drain<'_, Effect> {
         self.effects.drain(..)

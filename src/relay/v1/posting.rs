@@ -47,6 +47,8 @@ pub struct Push<'a> {
 
 /// Who a message is from, as far as it matters where it goes.
 struct Author<'a> {
+    /// Who that is in the book, if anybody.
+    key: Option<UserKey>,
     name: &'a str,
     client: &'a str,
     id: u64,
@@ -76,6 +78,7 @@ impl<S: Store> Sessions<S> {
         let Some(conn) = self.conns.get(from) else { return };
         let (name, client) = (Rc::clone(&conn.name), Rc::clone(&conn.client));
         let author = Author {
+            key: Some(conn.user),
             name: &name,
             client: &client,
             id: outgoing.id.unwrap_or(0),
@@ -103,6 +106,7 @@ impl<S: Store> Sessions<S> {
         now: Millis,
     ) -> Result<Posted, Refused> {
         let author = Author {
+            key: self.book.find(sender.user),
             name: sender.user,
             client: "",
             id: 0,
@@ -116,8 +120,14 @@ impl<S: Store> Sessions<S> {
 
     /// Takes a message from the push API; the answer is an [`Effect::Pushed`].
     pub fn push(&mut self, push: Push<'_>, outgoing: &Outgoing<'_>, now: Millis) {
-        let author =
-            Author { name: push.sender, client: "", id: 0, conn: None, copies: Copies::None };
+        let author = Author {
+            key: self.book.find(push.sender),
+            name: push.sender,
+            client: "",
+            id: 0,
+            conn: None,
+            copies: Copies::None,
+        };
         match self.post_if_up(&author, outgoing, now) {
             Ok(posted) => self.open.push(Release::Pushed { token: push.token, posted }),
             Err(refused) => {
@@ -153,8 +163,7 @@ impl<S: Store> Sessions<S> {
                 Ok(self.fan_out(author, "*", outgoing, now))
             }
             Destination::Group(group) => {
-                let sender = self.book.find(author.name);
-                let is_member = sender.is_some_and(|key| self.book.is_member(key, group));
+                let is_member = author.key.is_some_and(|key| self.book.is_member(key, group));
                 // A backend need not be a member: whoever has the key may write to every group.
                 // About who speaks plain the driver has decided.
                 if !is_member && !author.client.is_empty() {
@@ -205,7 +214,7 @@ impl<S: Store> Sessions<S> {
 
     // R11: the sender's other clients get a copy, logged only if there is another client.
     fn copy(&mut self, author: &Author<'_>, outgoing: &Outgoing<'_>, entry: &Entry) {
-        let Some(key) = self.book.find(author.name) else { return };
+        let Some(key) = author.key else { return };
         let sender = self.book.user(key);
         if !sender.has_client_beside(author.client) && outgoing.echo == Echo::No {
             return;
@@ -233,7 +242,7 @@ impl<S: Store> Sessions<S> {
         let (mut logged, mut unlogged) = (None, None);
         for &key in &everybody {
             let user = self.book.user(key);
-            let is_sender = **user.name() == *author.name;
+            let is_sender = Some(key) == author.key;
             let own = user.devices().iter().filter(|device| Some(device.conn) == author.conn);
             posted.online += narrow(user.devices().len() - own.count());
             if user.record().is_none() || outgoing.life == Life::Live {

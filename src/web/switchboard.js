@@ -100,19 +100,20 @@ function denied(cause) {
  * What one client keeps: who it is, its outbox and its position.
  *
  *     p      {"client":"k2…","attempt":9,"own":17,"head":4,"groups":[["room1",null]],"at":…}
- *     p:pos  ["9f…",41,["bob c8f3:17",…]]            epoch and seq, and what was seen last
+ *     p:pos  ["9f…",41,["bob c8f3:17",…]]            epoch and seq, and what was seen last; a tab has
+ *                                                   a copy, as another may go on with what it left
  *     p:4    k2…:16 {"receiver":"alice",…}          numbered; an empty string is settled
  *     p:5           {"receiver":"alice",…}          not sent yet; nothing at p:6 is the end
  */
 class Shelf {
-  constructor(storage, prefix, client) {
-    this.storage = storage;
-    this.prefix = prefix;
+  constructor(storage, server, slot, client, tab) {
+    const prefix = server + slot;
+    Object.assign(this, { storage, server, prefix, tab });
     this.items = [];
-    const read = (key) => JSON.parse(storage.getItem(prefix + key) || 'null');
-    this.meta = read('') ?? { client: client ?? randomId(), attempt: 0, own: 0, head: 1 };
+    this.meta = JSON.parse(storage.getItem(prefix)) ?? { client, attempt: 0, own: 0, head: 1 };
     this.groups = new Map(this.meta.groups);
-    const [epoch, seq, seen] = read(':pos') ?? [];
+    const position = tab?.getItem(`${server}tab:pos`) ?? storage.getItem(`${prefix}:pos`);
+    const [epoch, seq, seen] = JSON.parse(position) ?? [];
     this.position = epoch && { epoch, seq };
     this.seen = new Set(seen);
     this.tail = this.meta.head;
@@ -149,7 +150,9 @@ class Shelf {
   writePosition() {
     const { epoch, seq } = this.position;
     const seen = [...this.seen].slice(-SEEN_KEPT);
-    this.storage.setItem(`${this.prefix}:pos`, JSON.stringify([epoch, seq, seen]));
+    const text = JSON.stringify([epoch, seq, seen]);
+    this.tab?.setItem(`${this.server}tab:pos`, text);
+    this.storage.setItem(`${this.prefix}:pos`, text);
   }
 
   push(body) {
@@ -299,7 +302,7 @@ class Switchboard {
       await this.#takeSlot();
     } catch (cause) {
       this.#storage = denied(cause);
-      this.#shelf = new Shelf(this.#storage, this.#prefix);
+      this.#shelf = new Shelf(this.#storage, this.#prefix, 0, randomId());
     }
     if (this.#isOver()) return this.#release();
     this.#tryTo(() => this.#shelf.write());
@@ -329,12 +332,14 @@ class Switchboard {
       isMine = isFree && await this.#lock(slot, 0);
     }
     this.#tryTo(() => this.#tab?.setItem(`${this.#prefix}tab`, this.#slot));
-    this.#shelf = new Shelf(this.#storage, this.#prefix + this.#slot,
-      this.#slot === client ? client : undefined);
+    this.#shelf = new Shelf(this.#storage, this.#prefix, this.#slot,
+      this.#slot === client ? client : randomId(), this.#tab);
   }
 
   /** Where a tab remembers its slot over reloads. A copy of the tab has that memory too. */
-  get #tab() { return this.#locks && !this.#isChild && (this.#options.tab ?? global.sessionStorage); }
+  get #tab() {
+    return this.#locks && !this.#isChild ? this.#options.tab ?? global.sessionStorage : null;
+  }
 
   #lock(slot, wait) {
     if (!this.#locks) return true;
@@ -382,7 +387,6 @@ class Switchboard {
     this.#drop();
     for (const name of Object.keys(this.#timers)) this.#timer(name);
     for (const type of WAKING) global.removeEventListener?.(type, this.#wake, true);
-    for (const child of this.#children.values()) child.close();
     this.#setState(state, { code, reason });
     const kept = this.#isKept;
     for (const item of this.#shelf?.items ?? []) {
@@ -454,6 +458,8 @@ class Switchboard {
     this.#unacked = 0;
     for (const name of ['watch', 'ack', 'pause']) this.#timer(name);
     for (const item of this.#shelf?.items ?? []) item.isSent = false;
+    // They go on when this one has joined its groups again, which are theirs too.
+    for (const child of this.#children.values()) child.close();
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close(1000);

@@ -169,10 +169,11 @@ export class Page {
       if (lock && device.holders.get(name) === this) device.free(name);
     };
     await null;
+    if (this.isDead) throw new Error('the page is gone');
     if (!device.holders.has(name)) return run({ name });
     if (ifAvailable) return run(null);
     return new Promise((resolve, reject) => {
-      const one = { name, grant: () => resolve(run({ name })) };
+      const one = { name, page: this, grant: () => resolve(run({ name })) };
       device.waiting.push(one);
       signal?.addEventListener('abort', () => {
         const at = device.waiting.indexOf(one);
@@ -186,6 +187,7 @@ export class Page {
   die() {
     if (this.isDead) return;
     this.isDead = true;
+    this.device.waiting = this.device.waiting.filter(({ page }) => page !== this);
     for (const [name, holder] of [...this.device.holders]) {
       if (holder === this) this.device.free(name);
     }

@@ -99,7 +99,11 @@ export class Run {
             this.onmessage(event);
             if (tab.page === page) tab.hears(JSON.parse(event.data));
           },
-          onclose: (event) => page.isDead || this.onclose?.(event),
+          onclose: (event) => {
+            if (page.isDead || !this.onclose) return;
+            if (event.code === 4409) run.wrong('replaced by its own past');
+            this.onclose(event);
+          },
         });
         this.line.page = page;
         run.lines.add(this.line);

@@ -10,7 +10,9 @@ const INFLIGHT = 64;
 export class Line {
   constructor(world, server, socket) {
     Object.assign(this, { world, server, socket, isCut: false, isClosed: false, conn: null });
-    this.due = { up: 0, down: 0 };
+    // A proxy holds some up, so that a hello comes after that of the next connection.
+    const held = world.random.below(8) ? 0 : world.now + world.random.below(3_000);
+    this.due = { up: held, down: 0 };
   }
 
   /** `act` after some time, but not before what was sent earlier in this direction. */
@@ -57,7 +59,7 @@ export class Line {
 
 export class Server {
   constructor(world, { logMax = 1000 } = {}) {
-    Object.assign(this, { world, logMax, epochs: 0, lines: new Set(), isDown: false, busy: 0 });
+    Object.assign(this, { world, logMax, epochs: 0, lines: new Set(), busy: 0 });
     this.applied = []; // everything that ever took effect: { epoch, user, client, token }
     this.forget();
   }
@@ -77,17 +79,20 @@ export class Server {
     return this.users.get(name);
   }
 
-  /** Stops, keeping its store or not, and starts again when `isDown` is unset. */
+  /** Stops and starts again, keeping its store or not. */
   stop({ keepsStore }) {
     for (const line of [...this.lines]) line.end(1012);
     if (!keepsStore) this.forget();
   }
 
-  gone(line) { this.lines.delete(line); }
+  gone(line) {
+    line.isGone = true;
+    this.lines.delete(line);
+  }
 
   hear(line, frame) {
     if (frame.type === 'hello') {
-      if (!this.isDown) this.hello(line, frame);
+      if (!line.isGone) this.hello(line, frame);
     } else if (this.lines.has(line)) this.listen(line, frame);
   }
 

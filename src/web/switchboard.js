@@ -74,8 +74,8 @@ const ABANDONED_MS = 30_000; // longer than a reload takes: a slot that was left
 const ID_LENGTH = 33; // client, colon, number: of one length, so that numbering needs no new room
 const WAKING = ['online', 'offline', 'visibilitychange', 'pageshow', 'resume'];
 
-const randomId = () => Array.from(global.crypto.getRandomValues(new Uint8Array(12)),
-  (byte) => (byte % 36).toString(36)).join('');
+/** Unique among the clients of one user; 52 bits are plenty for that. */
+const randomId = () => `c${Math.random().toString(36).slice(2, 14)}`;
 
 /** A frame as it is sent; `ref` is for the page alone. */
 const wire = (id, body) => JSON.stringify({ id, ...body, ref: undefined });
@@ -84,7 +84,9 @@ const wire = (id, body) => JSON.stringify({ id, ...body, ref: undefined });
 function defaultStorage() {
   if (!global.document) return null;
   try {
-    return (global.navigator?.locks ? global.localStorage : global.sessionStorage) ?? denied();
+    const storage = global.navigator?.locks ? global.localStorage : global.sessionStorage;
+    storage.getItem(''); // it may be null
+    return storage;
   } catch (cause) {
     return denied(cause);
   }
@@ -92,8 +94,8 @@ function defaultStorage() {
 
 /** Denied is not the same as memory: whoever sends has to know that nothing is kept. */
 function denied(cause) {
-  const fail = () => { throw cause ?? new Error('there is no storage'); };
-  return { getItem: () => null, setItem: fail, removeItem: fail };
+  const setItem = () => { throw cause; };
+  return { getItem: () => null, setItem };
 }
 
 /**
@@ -105,83 +107,72 @@ function denied(cause) {
  *     p:4    k2…:16 {"receiver":"alice",…}          numbered; an empty string is settled
  *     p:5           {"receiver":"alice",…}          not sent yet; nothing at p:6 is the end
  */
-class Shelf {
-  constructor(storage, server, slot, client, tab) {
-    const prefix = server + slot;
-    Object.assign(this, { storage, server, prefix, tab });
-    this.items = [];
-    this.meta = JSON.parse(storage.getItem(prefix)) ?? { client, attempt: 0, own: 0, head: 1 };
-    this.groups = new Map(this.meta.groups);
-    const position = tab?.getItem(`${server}tab:pos`) ?? storage.getItem(`${prefix}:pos`);
-    const [epoch, seq, seen] = JSON.parse(position) ?? [];
-    this.position = epoch && { epoch, seq };
-    this.seen = new Set(seen);
-    this.tail = this.meta.head;
-    for (let text; (text = storage.getItem(this.key(this.tail))) !== null; this.tail += 1) {
-      if (text) this.load(text);
-    }
-  }
-
-  load(text) {
-    const [client, id] = text.slice(0, ID_LENGTH).trim().split(':');
-    const item = makeItem(this.tail, JSON.parse(text.slice(ID_LENGTH)));
-    const { meta } = this;
+function openShelf(storage, server, slot, client, tab) {
+  const prefix = server + slot;
+  const copy = `${server}tab:pos`;
+  const keyOf = (place) => `${prefix}:${place}`;
+  const meta = JSON.parse(storage.getItem(prefix)) ?? { client, attempt: 0, own: 0, head: 1 };
+  const groups = new Map(meta.groups);
+  const [epoch, seq, seen] = JSON.parse(tab?.getItem(copy) ?? storage.getItem(`${prefix}:pos`)) ?? [];
+  const items = [];
+  let tail = meta.head;
+  for (let text; (text = storage.getItem(keyOf(tail))) !== null; tail += 1) {
+    if (!text) continue;
+    const item = makeItem(tail, JSON.parse(text.slice(ID_LENGTH)));
+    const [name, id] = text.slice(0, ID_LENGTH).split(':');
     item.id = Number(id ?? 0);
-    item.isStray = item.id && client !== meta.client;
+    item.isStray = item.id && name !== meta.client;
     if (!item.isStray) meta.own = Math.max(meta.own, item.id);
-    this.items.push(item);
+    items.push(item);
   }
 
-  key(place) {
-    return `${this.prefix}:${place}`;
-  }
+  // All of these throw if storage fails; the caller decides what that means.
+  const write = () => {
+    Object.assign(meta, { groups: [...groups], at: Date.now() });
+    storage.setItem(prefix, JSON.stringify(meta));
+  };
+  const writeItem = ({ place, id, body }) => {
+    const mid = id ? `${meta.client}:${id}` : '';
+    storage.setItem(keyOf(place), mid.padEnd(ID_LENGTH) + JSON.stringify(body));
+  };
+  return {
+    meta,
+    groups,
+    items,
+    seen: new Set(seen),
+    position: epoch && { epoch, seq },
+    write,
+    writeItem,
 
-  /** Throws if it cannot be written; the caller decides what that means. */
-  write() {
-    Object.assign(this.meta, { groups: [...this.groups], at: Date.now() });
-    this.storage.setItem(this.prefix, JSON.stringify(this.meta));
-  }
+    writePosition() {
+      const recent = [...this.seen].slice(-SEEN_KEPT);
+      const text = JSON.stringify([this.position.epoch, this.position.seq, recent]);
+      tab?.setItem(copy, text);
+      storage.setItem(`${prefix}:pos`, text);
+    },
 
-  writeItem(item) {
-    const mid = item.id ? `${this.meta.client}:${item.id}` : '';
-    this.storage.setItem(this.key(item.place), mid.padEnd(ID_LENGTH) + JSON.stringify(item.body));
-  }
+    push(body) {
+      const item = makeItem(tail, body);
+      writeItem(item);
+      tail += 1;
+      items.push(item);
+      return item;
+    },
 
-  writePosition() {
-    const { epoch, seq } = this.position;
-    const seen = [...this.seen].slice(-SEEN_KEPT);
-    const text = JSON.stringify([epoch, seq, seen]);
-    this.tab?.setItem(`${this.server}tab:pos`, text);
-    this.storage.setItem(`${this.prefix}:pos`, text);
-  }
-
-  push(body) {
-    const item = makeItem(this.tail, body);
-    this.writeItem(item);
-    this.tail += 1;
-    this.items.push(item);
-    return item;
-  }
-
-  /** Of an item that is no longer among `items`. */
-  erase({ place }) {
-    const { meta, storage } = this;
-    const from = meta.head;
-    if (place > from) storage.setItem(this.key(place), '');
-    else {
-      meta.head = this.items[0]?.place ?? this.tail;
-      this.write();
-      // Also what a crash left behind at this point.
-      for (let at = meta.head - 1; at >= from || storage.getItem(this.key(at)) !== null; at -= 1) {
-        storage.removeItem(this.key(at));
+    /** Of an item that is no longer among `items`. */
+    erase({ place }) {
+      const from = meta.head;
+      if (place > from) storage.setItem(keyOf(place), '');
+      else {
+        meta.head = items[0]?.place ?? tail;
+        write();
+        // Also what a crash left behind at this point.
+        for (let at = meta.head - 1; at >= from || storage.getItem(keyOf(at)) !== null; at -= 1) {
+          storage.removeItem(keyOf(at));
+        }
       }
-    }
-  }
-
-  see(key) {
-    this.seen.add(key);
-    if (this.seen.size > SEEN_MAX) this.seen.delete(this.seen.values().next().value);
-  }
+    },
+  };
 }
 
 function makeItem(place, body) {
@@ -302,7 +293,7 @@ class Switchboard {
       await this.#takeSlot();
     } catch (cause) {
       this.#storage = denied(cause);
-      this.#shelf = new Shelf(this.#storage, this.#prefix, 0, randomId());
+      this.#shelf = openShelf(this.#storage, this.#prefix, 0, randomId());
     }
     if (this.#isOver()) return this.#release();
     this.#tryTo(() => this.#shelf.write());
@@ -332,7 +323,7 @@ class Switchboard {
       isMine = isFree && await this.#lock(slot, 0);
     }
     this.#tryTo(() => this.#tab?.setItem(`${this.#prefix}tab`, this.#slot));
-    this.#shelf = new Shelf(this.#storage, this.#prefix, this.#slot,
+    this.#shelf = openShelf(this.#storage, this.#prefix, this.#slot,
       this.#slot === client ? client : randomId(), this.#tab);
   }
 
@@ -360,7 +351,10 @@ class Switchboard {
   /** Sends what tabs left behind that are gone. */
   #adopt() {
     if (!this.#locks || this.#isChild || this.#isOver()) return;
-    this.#timer('adopt', ABANDONED_MS, () => this.#adopt());
+    // Not before the joins of this one are answered: what was left may be for the same groups.
+    const isJoining = this.#shelf.items.some(({ body }) => body.type);
+    this.#timer('adopt', isJoining ? ACK_MS : ABANDONED_MS, () => this.#adopt());
+    if (isJoining) return;
     for (let slot = 0; ; slot += 1) {
       const prefix = this.#prefix + slot;
       const text = this.#storage.getItem(prefix);
@@ -685,8 +679,9 @@ class Switchboard {
     if (this.#isChild) return;
     for (const [group, wish] of this.#shelf.groups) {
       const presence = wish || undefined;
-      if (!isResumed || presence) this.#say({ type: 'join', group, presence });
-      if (!isResumed && !this.#pendingFor(group)) {
+      const isPending = this.#pendingFor(group); // from a connection that ended before
+      if (!isResumed || presence || isPending) this.#say({ type: 'join', group, presence });
+      if (!isResumed && !isPending) {
         this.#tryTo(() => this.#shelf.push({ type: 'join', group, presence }));
       }
     }
@@ -761,7 +756,8 @@ class Switchboard {
       shelf.position = { epoch, seq };
       this.#hasPosition = true;
     } else {
-      if (mid) shelf.see(`${sender} ${mid}`);
+      if (mid) shelf.seen.add(`${sender} ${mid}`);
+      if (shelf.seen.size > SEEN_MAX) shelf.seen.delete([...shelf.seen][0]);
       const reached = content === undefined ? until : seq;
       if (!reached || !shelf.position) return;
       if (content !== undefined && reached <= shelf.position.seq) return;

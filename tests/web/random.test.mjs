@@ -27,7 +27,7 @@ test('nothing is lost, nothing comes twice, order is kept', async () => {
 // What is broken, and how. Each has to be noticed by some seed.
 const BROKEN = [
   ['a frame is not stored before send returns',
-    '    this.writeItem(item);\n    this.tail', '    this.tail'],
+    '      writeItem(item);\n      tail', '      tail'],
   ['an id is not stored before the frame is sent (R1)',
     'stored(() => this.#shelf.writeItem(item));', ''],
   ['it does not go back on retry (R4)', 'one.isSent = false;', ''],
@@ -35,14 +35,15 @@ const BROKEN = [
     'shelf.position = { epoch, seq };',
     'shelf.position = { epoch, seq: Math.max(seq, shelf.position?.seq ?? 0) };'],
   ['what comes again in another epoch is not recognised', 'seen.has(', '((_) => false)('],
-  ['the position is not stored', 'const text = JSON.stringify([epoch, seq, seen]);', 'return;'],
-  ['a tab goes on from the position of whoever had its slot', 'tab?.getItem(`${server}tab:pos`) ??', ''],
+  ['the position is not stored', 'const recent = [...this.seen].slice(-SEEN_KEPT);', 'return;'],
+  ['a tab goes on from the position of whoever had its slot', 'tab?.getItem(copy) ??', ''],
   ['tabs do not hold their slots', 'if (!this.#locks) return true;', 'return true;'],
   ['what closed tabs left is not sent', '    this.#adopt();\n    this.#finish();', ''],
   ['groups are not joined before what was numbered earlier',
-    "if (!isResumed || presence) this.#say({ type: 'join', group, presence });", ''],
+    "if (!isResumed || presence || isPending) this.#say({ type: 'join', group, presence });", ''],
+  ['groups are not joined before it once more, if that connection ended too', '|| isPending', ''],
   ['attempts are not counted', 'meta.attempt += 1;', ''],
-  ['a frame is removed before the outbox begins behind it', '      this.write();\n      // Also', '//'],
+  ['a frame is removed before the outbox begins behind it', '        write();\n        // Also', '//'],
 ];
 const BROKEN_SEEDS = 400;
 

@@ -4,3 +4,5 @@
 //! nothing of the engine or the relay.
 
 pub mod bench;
+pub mod client;
+pub mod url;

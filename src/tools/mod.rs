@@ -5,4 +5,6 @@
 
 pub mod bench;
 pub mod client;
+pub mod connect;
+pub(crate) mod random;
 pub mod url;

@@ -51,12 +51,12 @@ impl Url {
     }
 
     /// The host as a resolver wants it.
-    pub(super) fn bare_host(&self) -> &str {
+    pub fn bare_host(&self) -> &str {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
     /// The value of `Host`.
-    pub(super) fn authority(&self) -> String {
+    pub fn authority(&self) -> String {
         if self.port == 80 { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 }

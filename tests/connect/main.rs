@@ -3,6 +3,10 @@
 
 #![cfg(all(unix, feature = "cli"))]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod machine;
+mod plain;
 #[path = "../common/random.rs"]
 mod random;
+mod terminal;

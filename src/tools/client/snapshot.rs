@@ -52,6 +52,11 @@ impl Snapshot {
         }
     }
 
+    /// The keys that came with each unanswered frame and are not sent, as members of an object.
+    pub fn unanswered(&self) -> impl Iterator<Item = &str> {
+        self.items.iter().map(|(_, wish)| wish.given())
+    }
+
     /// As JSON, in one line.
     pub fn to_json(&self) -> String {
         let Snapshot { client, user, attempt, own, is_known, .. } = self;

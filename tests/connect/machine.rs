@@ -220,7 +220,7 @@ impl World {
                     assert_eq!(closing, Closing::REPLACED);
                     continue;
                 }
-                Effect::Plain { .. } | Effect::Pushed { .. } | Effect::Unsent { .. } => continue,
+                _ => continue,
             };
             let links = self.devices.iter_mut().filter_map(|device| device.link.as_mut());
             if let Some(link) = links.into_iter().find(|link| link.conn == to) {

@@ -9,4 +9,5 @@ mod machine;
 mod plain;
 #[path = "../common/random.rs"]
 mod random;
+mod sessions;
 mod terminal;

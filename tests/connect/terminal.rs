@@ -93,6 +93,16 @@ impl Terminal {
         (status.code(), self.stderr(), std::mem::take(&mut self.seen))
     }
 
+    /// Ends it at once, and returns all that it printed.
+    pub fn kill(mut self) -> Vec<String> {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        while let Ok(line) = self.lines.recv_timeout(WAIT) {
+            self.seen.push(line);
+        }
+        std::mem::take(&mut self.seen)
+    }
+
     fn stderr(&mut self) -> String {
         let mut text = String::new();
         let _ = self.child.kill();

@@ -6,6 +6,7 @@
 //! switchboard bench   [OPTIONS] URL
 //! switchboard check-config [SETTINGS] [LIMITS]
 //! switchboard send    [OPTIONS] TEXT
+//! switchboard connect [OPTIONS] URL
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -33,6 +34,7 @@
 mod auth;
 mod bench;
 mod command;
+pub mod connect;
 mod endpoint;
 mod environment;
 mod file;
@@ -71,6 +73,8 @@ pub use value::{Place, Secret, Source};
 pub enum Task {
     /// `switchboard bench`: put load on a server.
     Bench(Box<Settings>),
+    /// `switchboard connect`: be a client.
+    Connect(Box<connect::Settings>),
     /// `switchboard send`: send one message by way of the push API.
     Send(Box<send::Settings>),
     /// Be a server.
@@ -91,7 +95,8 @@ pub enum Mode {
 /// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` has others.
+    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` and `connect`
+    /// have others.
     pub code: u8,
     /// What to print, line ends included.
     pub text: String,
@@ -124,6 +129,9 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
         }
+        What::Connect => {
+            return Ok(Task::Connect(Box::new(connect::settings(matches, around)?)));
+        }
         What::Send => return Ok(Task::Send(Box::new(send::settings(matches, around)?))),
         What::Token => return Ok(Task::Token(Box::new(token::settings(matches, around)?))),
         What::Be(mode) => mode,
@@ -143,6 +151,7 @@ enum What {
     Bench,
     Be(Mode),
     Check,
+    Connect,
     Send,
     Token,
 }
@@ -152,6 +161,7 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
     match root.subcommand() {
         Some(("bench", matches)) => (What::Bench, matches),
         Some((command::CHECK, matches)) => (What::Check, matches),
+        Some((connect::CONNECT, matches)) => (What::Connect, matches),
         Some(("send", matches)) => (What::Send, matches),
         Some((token::TOKEN, matches)) => (What::Token, matches),
         Some(("echo", matches)) => (What::Be(Mode::Echo), matches),

@@ -212,7 +212,7 @@ class Audit {
       return `seq ${seq} of ${epoch}`;
     }
     const { low, high, epoch } = this.#bounds(message);
-    return `seq between ${low} and ${high} of ${epoch}`;
+    return `seq from ${low + 1} to ${high} of ${epoch}`;
   }
 
   /** Whether a gap that may contain the message was announced to the device. */
@@ -246,7 +246,7 @@ class Audit {
     return !ofUser.some(({ name }) => (this.ledgers.get(name).groupFrom.get(epoch) ?? Infinity) <= low);
   }
 
-  /** Between which places it has to be, if no device has it: between its sender's others. */
+  /** Behind which place it is and up to which, if no device has it: between its sender's others. */
   #bounds({ sender, intent, outcomes }) {
     const { epoch } = outcomes.find(({ e }) => e === 'ok');
     let low = 0;
@@ -257,7 +257,7 @@ class Audit {
       low = Math.max(low, seqOf(intent.k - k) ?? 0);
       high = Math.min(high, seqOf(intent.k + k) ?? Infinity);
     }
-    return { epoch, low, high };
+    return { epoch, low, high: high - 1 };
   }
 
   /** A receipt comes once, and for what some device of the receiver has. */
@@ -324,6 +324,13 @@ class Ledger {
   /** `new`, `again` (and it may), `duplicates`, or `disorder`; `why` says what is wrong. */
   delivery(name, { seq, epoch }) {
     const at = epoch ?? this.epoch;
+    const verdict = this.#delivery(name, seq, at);
+    // However wrongly, it came.
+    if (!this.heard.has(name)) this.#first(name, at);
+    return verdict;
+  }
+
+  #delivery(name, seq, at) {
     const before = this.heard.get(name);
     if (seq === undefined) return this.#unlogged(name, before, at);
     const place = `${at} ${seq}`;

@@ -160,7 +160,7 @@ impl World {
                 self.sessions.hello(id, user, &hello, standing, now);
             }
             Ok(frame) => {
-                let sight = if place % 2 == 0 { Sight::Shown } else { Sight::Hidden };
+                let sight = if place.is_multiple_of(2) { Sight::Shown } else { Sight::Hidden };
                 self.sessions.frame(id, &frame, Ruling::Allowed(sight), now);
             }
             Err(unreadable) => self.sessions.unreadable(id, unreadable, now),

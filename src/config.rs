@@ -114,7 +114,7 @@ impl Limit {
         }
     }
 
-    /// The allowed values in words: `10ms to 24h, or 0 (off)`; or the words themselves.
+    /// The allowed values in words: `10ms to 1d, or 0 (off)`; or the words themselves.
     pub fn range(&self) -> String {
         if self.unit == Unit::Mode {
             return Deflate::WORDS.join(", ");
@@ -362,6 +362,50 @@ limits! {
     relay 64 * MIB, echo 64 * MIB, from KIB, to GIB, zero None,
     section None, "Idempotency-Keys and their answers; with it full, new ones get 503";
 
+    log_messages_max: Count in Logs, "log-messages", "SWITCHBOARD_LOG_MESSAGES",
+    relay 1_000, echo 1_000, from 1, to 10_000_000, zero None,
+    section None, "messages in one user's log";
+
+    log_max_bytes: Bytes in Logs, "log-bytes", "SWITCHBOARD_LOG_BYTES",
+    relay MIB, echo MIB, from KIB, to GIB, zero None,
+    section None, "bytes in one user's log; one message always fits";
+
+    log_total_bytes: Bytes in Logs, "log-total", "SWITCHBOARD_LOG_TOTAL",
+    relay GIB, echo GIB, from KIB, to 1024 * GIB, zero None,
+    section None, "bytes in all logs; an eighth of them is for those who are connected";
+
+    log_age_ms: Milliseconds in Logs, "log-age", "SWITCHBOARD_LOG_AGE",
+    relay 7 * DAY, echo 7 * DAY, from 10, to 3_650 * DAY, zero None,
+    section None, "how long a message is kept, and the log of a user who does not come";
+
+    log_users_max: Count in Logs, "log-users", "SWITCHBOARD_LOG_USERS",
+    relay 1_000_000, echo 1_000_000, from 0, to 100_000_000, zero None,
+    section None, "users who have a log; one more is closed with 4429";
+
+    log_clients_max: Count in Logs, "log-clients", "SWITCHBOARD_LOG_CLIENTS",
+    relay 64, echo 64, from 1, to 1_024, zero None,
+    section None, "clients of one user whose frames are known again; the longest absent goes";
+
+    session_ping_ms: Milliseconds in Logs, "session-ping", "SWITCHBOARD_SESSION_PING",
+    relay 25 * SECOND, echo 25 * SECOND, from 1_000, to DAY, zero None,
+    section None, "silence before a session's ping, which its client answers at once";
+
+    session_silence_ms: Milliseconds in Logs, "session-silence", "SWITCHBOARD_SESSION_SILENCE",
+    relay 45 * SECOND, echo 45 * SECOND, from 10, to DAY, zero None,
+    section None, "silence after which a session is closed with 4408";
+
+    session_retry_ms: Milliseconds in Logs, "session-retry", "SWITCHBOARD_SESSION_RETRY",
+    relay 500, echo 500, from 10, to DAY, zero None,
+    section None, "after how long a client is told to send again what could not be taken";
+
+    session_ring_bytes: Bytes in Logs, "session-ring", "SWITCHBOARD_SESSION_RING",
+    relay 64 * KIB, echo 64 * KIB, from 0, to GIB, zero None,
+    section None, "messages that are not logged, waiting on one connection";
+
+    session_held_max: Count in Logs, "session-held", "SWITCHBOARD_SESSION_HELD",
+    relay 100_000, echo 100_000, from 1, to 100_000_000, zero None,
+    section None, "answers and messages that wait for commits; with more all is refused for now";
+
     message_max_bytes: Bytes in Messages, "max-message", "SWITCHBOARD_MAX_MESSAGE",
     relay MIB, echo 16 * MIB, from 1, to GIB, zero None,
     section Some("10.4"), "one message, its fragments together; a longer one is closed with 1009";
@@ -523,6 +567,6 @@ mod tests {
 
         limits.close_timeout_ms = 1;
         let error = limits.validate().expect_err("out of range");
-        assert_eq!(error.to_string(), "close_timeout_ms: out of range: 10ms to 24h");
+        assert_eq!(error.to_string(), "close_timeout_ms: out of range: 10ms to 1d");
     }
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with a value, or with two of them together.
 //!
 //! ```text
-//! out of range: 10ms to 24h, or 0 (off)
+//! out of range: 10ms to 1d, or 0 (off)
 //! not a number of bytes such as 65536, 64k, 64KiB or 1MiB; allowed: 1 to 1GiB
 //! outbox_low_bytes (1MiB) must be below outbox_high_bytes (1MiB)
 //! ```

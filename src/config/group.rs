@@ -19,6 +19,8 @@ pub enum Group {
     Push,
     /// What only the relay has: users, groups, JSON.
     Relay,
+    /// The logs of switchboard.v1, and the sessions that read them; the relay has them.
+    Logs,
     /// What one WebSocket message may be.
     Messages,
     /// Everything with a clock.
@@ -35,6 +37,7 @@ impl Group {
             Group::Access => "Access",
             Group::Push => "Push API",
             Group::Relay => "Relay",
+            Group::Logs => "Logs (switchboard.v1)",
             Group::Messages => "Messages",
             Group::Deadlines => "Deadlines",
             Group::Memory => "Memory",
@@ -43,6 +46,6 @@ impl Group {
 
     /// Whether `echo` has no use for what stands under it.
     pub const fn is_for_relay(self) -> bool {
-        matches!(self, Group::Access | Group::Push | Group::Relay)
+        matches!(self, Group::Access | Group::Push | Group::Relay | Group::Logs)
     }
 }

@@ -91,7 +91,9 @@ impl Unit {
         match self {
             Unit::Bytes => &[("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)],
             Unit::Count | Unit::Mode => &[],
-            Unit::Milliseconds => &[("h", HOUR), ("m", MINUTE), ("s", SECOND), ("ms", 1)],
+            Unit::Milliseconds => {
+                &[("d", DAY), ("h", HOUR), ("m", MINUTE), ("s", SECOND), ("ms", 1)]
+            }
         }
     }
 
@@ -138,6 +140,7 @@ mod tests {
             (Unit::Milliseconds, "500ms", Some(500)),
             (Unit::Milliseconds, "2m", Some(120_000)),
             (Unit::Milliseconds, "1h", Some(3_600_000)),
+            (Unit::Milliseconds, "7d", Some(604_800_000)),
             (Unit::Milliseconds, "0", Some(0)),
             (Unit::Count, "100", Some(100)),
             (Unit::Count, "007", Some(7)),
@@ -150,7 +153,7 @@ mod tests {
         for text in bad.into_iter().chain(["10KB", "10s", "1mb", "5 MiB"]) {
             assert_eq!(Unit::Bytes.parse(text), None, "{text}");
         }
-        for text in bad.into_iter().chain(["10k", "1d", "1m30s"]) {
+        for text in bad.into_iter().chain(["10k", "1w", "1m30s"]) {
             assert_eq!(Unit::Milliseconds.parse(text), None, "{text}");
         }
         for text in bad.into_iter().chain(["10k", "10s"]) {

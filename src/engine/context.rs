@@ -73,6 +73,39 @@ impl Context<'_> {
         self.core.send_parts(to, kind, parts)
     }
 
+    /// The same for a message that the connection is owed: what is queued already is no reason to
+    /// refuse it, only that the connection is gone or that the server holds as many bytes as it
+    /// may. For as little as is bounded by what the peer said before.
+    pub fn send_owed(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
+        self.core.send_owed(to, kind, parts)
+    }
+
+    /// The same for a message that is encoded already.
+    pub fn send_frame_owed(&mut self, to: ConnId, frame: &Frame) -> Delivery {
+        self.core.send_frame_owed(to, frame)
+    }
+
+    /// How many bytes are wanted for the connection now: what it would be unwise to queue beyond
+    /// for somebody who can wait, 64 KiB at most. Where that is 0,
+    /// [`Handler::on_drained`](super::Handler::on_drained) is called when more are wanted, unless
+    /// the connection is gone.
+    pub fn room(&mut self, to: ConnId) -> usize {
+        self.core.room(to)
+    }
+
+    /// When something was last heard of the connection's peer, or its TCP took something after it
+    /// had taken nothing; at most 100 ms late. `None` if it is gone.
+    pub fn heard(&self, id: ConnId) -> Option<Millis> {
+        self.core.slots.get(id).map(|slot| slot.clocks.heard.millis())
+    }
+
+    /// Notes that the message which is being handled causes as much work, later, as sending
+    /// `sends` messages now: see
+    /// [`Limits::send_budget_max`](crate::config::Limits::send_budget_max).
+    pub fn owe_sends(&mut self, sends: u64) {
+        self.core.sends += sends;
+    }
+
     /// Encodes a message once, for [`send_frame`](Context::send_frame) to many.
     pub fn frame(&mut self, kind: MessageKind, parts: &[&[u8]]) -> Frame {
         let opcode = match kind {

@@ -203,17 +203,23 @@ impl Core {
     /// A message in one piece, as nearly all are: worth code of its own at each caller.
     #[inline]
     pub fn send(&mut self, to: ConnId, message: Message<'_>) -> Delivery {
-        self.send_inlined(to, message.kind(), &[message.as_bytes()])
+        self.send_inlined(to, message.kind(), &[message.as_bytes()], Congestion::Refuses)
     }
 
     pub fn send_parts(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
-        self.send_inlined(to, kind, parts)
+        self.send_inlined(to, kind, parts, Congestion::Refuses)
     }
 
     #[inline(always)]
-    fn send_inlined(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
+    fn send_inlined(
+        &mut self,
+        to: ConnId,
+        kind: MessageKind,
+        parts: &[&[u8]],
+        congestion: Congestion,
+    ) -> Delivery {
         let len = parts.iter().map(|part| part.len()).sum();
-        self.send_with(to, len, |endpoint, passing, slot| {
+        self.send_with(to, len, congestion, |endpoint, passing, slot| {
             let Slot { connection, outbox, .. } = slot;
             if connection.compresses() && connection.write_compressed(endpoint, kind, parts, outbox)
             {
@@ -229,10 +235,34 @@ impl Core {
         })
     }
 
+    pub fn send_owed(&mut self, to: ConnId, kind: MessageKind, parts: &[&[u8]]) -> Delivery {
+        self.send_inlined(to, kind, parts, Congestion::Ignored)
+    }
+
+    /// How many bytes are wanted for a connection now.
+    pub fn room(&mut self, to: ConnId) -> usize {
+        let Some(slot) = self.slots.get_mut(to) else { return 0 };
+        let room = WINDOW_BYTES.saturating_sub(slot.outbox.len());
+        if slot.stage != Stage::Open || slot.congested || room == 0 {
+            slot.refused = true;
+            return 0;
+        }
+        room
+    }
+
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {
+        self.send_encoded(to, frame, Congestion::Refuses)
+    }
+
+    pub fn send_frame_owed(&mut self, to: ConnId, frame: &Frame) -> Delivery {
+        self.send_encoded(to, frame, Congestion::Ignored)
+    }
+
+    #[inline(always)]
+    fn send_encoded(&mut self, to: ConnId, frame: &Frame, congestion: Congestion) -> Delivery {
         let len = frame.as_bytes().len();
-        self.send_with(to, len, |endpoint, _, slot| {
+        self.send_with(to, len, congestion, |endpoint, _, slot| {
             let Slot { connection, outbox, .. } = slot;
             match connection.compresses() {
                 true => connection.write_for_many(endpoint, frame, outbox),
@@ -247,11 +277,12 @@ impl Core {
         &mut self,
         to: ConnId,
         len: usize,
+        congestion: Congestion,
         write: impl FnOnce(&Endpoint, Option<&(Source, Option<ConnId>)>, &mut Slot),
     ) -> Delivery {
         self.sends += 1;
         if self.buffered.saturating_add(len) as u64 > self.limits.outbox_total_bytes
-            && let Some(refused) = self.make_room(to, len)
+            && let Some(refused) = self.make_room(to, len, congestion)
         {
             return refused;
         }
@@ -259,7 +290,7 @@ impl Core {
         if slot.stage != Stage::Open {
             return Delivery::Gone;
         }
-        if slot.is_congested(self.limits.outbox_high_bytes) {
+        if congestion == Congestion::Refuses && slot.is_congested(self.limits.outbox_high_bytes) {
             slot.refused = true;
             self.totals.congested += 1;
             return Delivery::Congested;
@@ -280,11 +311,13 @@ impl Core {
 
     /// Room for `len` bytes to `to`, where the total is used up; `Some` if there can be none.
     #[cold]
-    fn make_room(&mut self, to: ConnId, len: usize) -> Option<Delivery> {
+    fn make_room(&mut self, to: ConnId, len: usize, congestion: Congestion) -> Option<Delivery> {
         // Judged before the total: nobody is closed to make room for what is refused anyway.
         let slot = self.slots.get_mut(to).filter(|slot| slot.stage == Stage::Open);
         let Some(slot) = slot else { return Some(Delivery::Gone) };
-        let fits = slot.is_congested(self.limits.outbox_high_bytes) || self.relieve(len);
+        let is_refused =
+            congestion == Congestion::Refuses && slot.is_congested(self.limits.outbox_high_bytes);
+        let fits = is_refused || self.relieve(len);
         self.totals.dropped += u64::from(!fits);
         (!fits).then_some(Delivery::Dropped)
     }
@@ -373,13 +406,12 @@ impl Core {
         let blocked = written < offered;
         slot.clocks.blocked = if blocked { now } else { NEVER };
         let left = slot.outbox.len() as u64;
-        if slot.congested && left <= low {
-            slot.congested = false;
+        if (slot.congested || slot.refused) && left <= low {
             // Nobody is told of a connection that takes nothing more: `on_close` comes last.
             if std::mem::take(&mut slot.refused) && slot.stage == Stage::Open {
                 self.drained.push(id);
             }
-            if slot.paused {
+            if std::mem::take(&mut slot.congested) && slot.paused {
                 self.resumed.push(id);
             }
         }
@@ -429,6 +461,15 @@ impl Core {
     }
 }
 
+/// What it means that a connection is above high water.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Congestion {
+    /// Nothing: the message is owed.
+    Ignored,
+    /// That it takes no message.
+    Refuses,
+}
+
 /// The cap on buffered bytes where nobody knows the machine: 1 GiB.
 const BUFFERED_FALLBACK_BYTES: u64 = 1 << 30;
 
@@ -445,6 +486,10 @@ const ADMINS_RESERVED: usize = 8;
 const POOL_IDLE_BYTES: usize = 1 << 20;
 
 const TRIM_INTERVAL_MS: u64 = 1_000;
+
+/// What is queued to a connection that is given what it has room for: enough for the network to be
+/// busy until the next tick, and little enough for ten thousand connections at once.
+const WINDOW_BYTES: usize = 64 * 1024;
 
 /// How many connections may use up their budget of sends in one tick; then each has one message
 /// more, and the rest of what they say waits.

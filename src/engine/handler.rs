@@ -76,6 +76,13 @@ pub trait Handler: Sized {
         info!("hangup ignored reason=\"there is nothing to reload\"");
     }
 
+    /// The server is about to stop: asked once for each connection that is open, before it is
+    /// closed with 1001. The default has nothing against that.
+    fn on_stopping(&mut self, cx: &mut Context<'_>, id: ConnId) -> Farewell {
+        let _ = (cx, id);
+        Farewell::Close
+    }
+
     /// All input of this tick is delivered and nothing of it is written yet.
     fn before_flush(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
@@ -86,6 +93,16 @@ pub trait Handler: Sized {
         let _ = id;
         None
     }
+}
+
+/// Who closes a connection when the server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Farewell {
+    /// The engine, at once.
+    Close,
+    /// The handler, within the time that the server takes to stop
+    /// ([`Limits::close_timeout_ms`](crate::config::Limits::close_timeout_ms)); then it is dropped.
+    Later,
 }
 
 /// What a client asked for.

@@ -52,7 +52,7 @@ use log::{debug, error, info};
 pub use self::context::Context;
 pub use self::core::Action;
 use self::core::{BUSY_PER_TICK, Core};
-pub use self::handler::{Cause, Closed, Counts, Delivery, Handler, Request, Verdict};
+pub use self::handler::{Cause, Closed, Counts, Delivery, Farewell, Handler, Request, Verdict};
 use self::peer::Peer;
 pub use self::remote::{Door, Remote};
 use self::slot::{Stage, Wish};
@@ -445,10 +445,7 @@ impl<H: Handler> Engine<H> {
         let all: Vec<ConnId> = self.core.slots.iter().map(|(id, _)| id).collect();
         for id in all {
             match self.core.slots.get(id).map(|slot| slot.stage) {
-                Some(Stage::Open) => {
-                    let cause = Cause::Shutdown;
-                    self.core.close(id, CloseCode::GOING_AWAY, "server is shutting down", cause);
-                }
+                Some(Stage::Open) => self.say_farewell(id),
                 Some(Stage::Head | Stage::Body) if !self.core.may_finish(id) => {
                     self.core.drop_now(id, CloseCode::GOING_AWAY, "", Cause::Shutdown);
                 }
@@ -460,6 +457,15 @@ impl<H: Handler> Engine<H> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    fn say_farewell(&mut self, id: ConnId) {
+        let mut farewell = Farewell::Close;
+        self.callback(Some(id), |handler, cx| farewell = handler.on_stopping(cx, id));
+        if farewell == Farewell::Close {
+            let reason = "server is shutting down";
+            self.core.close(id, CloseCode::GOING_AWAY, reason, Cause::Shutdown);
         }
     }
 

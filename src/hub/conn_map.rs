@@ -62,7 +62,7 @@ impl<T> ConnMap<T> {
     }
 
     /// All of them, in the order of their places.
-    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (ConnId, &T)> + Clone {
         self.entries.iter().flatten().map(|(id, value)| (*id, value))
     }
 }

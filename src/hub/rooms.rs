@@ -83,8 +83,13 @@ impl Rooms {
     }
 
     /// All connections in all rooms.
-    pub fn connections(&self) -> impl Iterator<Item = ConnId> {
+    pub fn connections(&self) -> impl Iterator<Item = ConnId> + Clone {
         self.seats.iter().map(|(id, _)| id)
+    }
+
+    /// How many connections are in all rooms.
+    pub fn population(&self) -> usize {
+        self.seats.len()
     }
 
     /// How many rooms there are.

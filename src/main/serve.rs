@@ -20,6 +20,7 @@ use switchboard::cli::{self, Loaded, Mode, Plan, Reloaded, Stream, Surroundings}
 use switchboard::echo::Echo;
 use switchboard::engine::Door;
 use switchboard::net::{Handle, Listen, ListenAddress};
+use switchboard::relay::Logs;
 use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 use super::{end, fail, print};
@@ -50,7 +51,8 @@ pub fn run(plan: Plan) -> ExitCode {
 fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
     let Plan { limits, broadcast, reach, .. } = plan;
     let Loaded { access, courier, keys, .. } = loaded;
-    let mut relay = Relay::new(RelayConfig { limits, broadcast, reach, access });
+    let logs = Logs::in_memory();
+    let mut relay = Relay::new(RelayConfig { limits, broadcast, reach, access, logs });
     relay.set_keys(keys);
     let (bell, rings) = sync_channel(1);
     relay.set_reload(move || match bell.try_send(()) {

@@ -6,7 +6,7 @@
 //!       the room
 //!   Host: localhost:8080                       403 if not a loopback name, on loopback
 //!   Origin: http://localhost:3000              403 if such pages may not come
-//!   Sec-WebSocket-Protocol: switchboard.plain  400 if it names only what is not spoken here
+//!   Sec-WebSocket-Protocol: switchboard.v1     400 if it names only what is not spoken here
 //! ```
 //!
 //! This module does not know how a handshake is parsed or answered, nor who comes.
@@ -25,8 +25,19 @@ pub(super) struct Handshake {
     pub(super) path: Box<str>,
     /// Who the client says it is.
     pub(super) claim: Option<Box<str>>,
+    /// What will be spoken.
+    pub(super) dialect: Dialect,
     /// What is echoed of what it offers.
     pub(super) protocol: Option<&'static str>,
+}
+
+/// What a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// The dialect of the usual tutorials: at most once, live.
+    Plain,
+    /// switchboard.v1: acknowledged and resumable.
+    V1,
 }
 
 impl Handshake {
@@ -41,7 +52,8 @@ impl Handshake {
             Some(user) => Some(read_user(user, name_max)?),
             None => None,
         };
-        Ok(Handshake { path: head.path().into(), claim, protocol })
+        let dialect = if protocol == Some(V1) { Dialect::V1 } else { Dialect::Plain };
+        Ok(Handshake { path: head.path().into(), claim, dialect, protocol })
     }
 }
 
@@ -81,16 +93,17 @@ pub(super) fn check_origin(
 
 // RFC 6455 §4.2.2, /subprotocol/: the server names one of those offered, or none.
 fn choose_protocol<'b>(
-    mut offered: impl Iterator<Item = &'b str>,
+    offered: impl Iterator<Item = &'b str>,
 ) -> Result<Option<&'static str>, Response> {
-    // A browser that offers anything fails the connection unless one of its offers is echoed.
-    match offered.next() {
-        None => Ok(None),
-        Some(first) if first == PLAIN || offered.any(|name| name == PLAIN) => Ok(Some(PLAIN)),
-        Some(_) => {
-            Err(Response::text(400, "no known subprotocol: this server speaks switchboard.plain\n"))
-        }
+    let mut offered = offered.peekable();
+    if offered.peek().is_none() {
+        return Ok(None);
     }
+    // RFC 6455 §4.1: in the order of the client's preference. A browser that offers anything fails
+    // the connection unless one of its offers is echoed.
+    let known = |name: &str| [PLAIN, V1].into_iter().find(|known| *known == name);
+    let unknown = "no known subprotocol: this server speaks switchboard.plain and switchboard.v1\n";
+    offered.find_map(known).map(Some).ok_or_else(|| Response::text(400, unknown))
 }
 
 fn read_user(user: Cow<'_, [u8]>, name_max: usize) -> Result<Box<str>, Response> {
@@ -107,3 +120,5 @@ fn read_user(user: Cow<'_, [u8]>, name_max: usize) -> Result<Box<str>, Response>
 
 /// The name of the plain dialect as a subprotocol.
 const PLAIN: &str = "switchboard.plain";
+/// The name of the dialect that loses nothing.
+const V1: &str = "switchboard.v1";

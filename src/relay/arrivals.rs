@@ -14,9 +14,11 @@
 use std::net::IpAddr;
 
 use super::access::endpoint::Header;
+use super::admission::Dialect;
 use super::bearers::Bearer;
 use crate::hub::ConnId;
 use crate::timer::Millis;
+use crate::wire::CloseCode;
 
 /// Everybody who is between a `Verdict::Upgrade` and its `on_open`.
 #[derive(Default)]
@@ -27,6 +29,7 @@ pub(super) struct Arrival {
     pub(super) id: ConnId,
     pub(super) path: Box<str>,
     pub(super) ip: Option<IpAddr>,
+    pub(super) dialect: Dialect,
     pub(super) who: Who,
 }
 
@@ -35,12 +38,17 @@ pub(super) enum Who {
     Anybody(Option<Box<str>>),
     Bearer(Bearer),
     Stranger(Stranger),
+    /// Somebody who may not come in, and whose program can only be told so by a Close.
+    TurnedAway(CloseCode, &'static str),
 }
 
 /// A connection that has not said who it is.
 pub(super) struct Stranger {
     pub(super) path: Box<str>,
     pub(super) claim: Option<Box<str>>,
+    pub(super) dialect: Dialect,
+    /// What it said, if that is to be answered when the endpoint has: a hello.
+    pub(super) hello: Option<Box<str>>,
     /// Of which address it has a place.
     pub(super) ip: Option<IpAddr>,
     /// What the endpoint would be told.
@@ -77,7 +85,7 @@ impl Who {
         match self {
             Who::Anybody(claim) => claim.as_deref(),
             Who::Bearer(bearer) => Some(&bearer.identity.user),
-            Who::Stranger(_) => None,
+            Who::Stranger(_) | Who::TurnedAway(..) => None,
         }
     }
 }

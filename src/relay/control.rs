@@ -43,7 +43,12 @@ impl Relay {
             return;
         }
         let groups_max = self.sessions.limits(from).groups_max.map_or(usize::MAX, narrow);
-        match self.identities.join(from, speaker, group, groups_max, events) {
+        let joined = self.identities.join(from, speaker, group, groups_max, events);
+        if let (Joined::Now(_), true) = (joined, self.carrier.is_used()) {
+            let name = self.identities.routes().name(speaker);
+            self.carrier.sessions().enroll(name, group);
+        }
+        match joined {
             Joined::TooMany => self.refuse(cx, from, Refusal::TooManyGroups, target),
             Joined::Already(_) | Joined::Now(_) => self.confirm(cx, from, group),
         }
@@ -57,6 +62,10 @@ impl Relay {
         group: &str,
     ) {
         let Some(speaker) = self.speaker(cx, from, sender, Target::Group(group)) else { return };
+        if self.carrier.is_used() {
+            let name = self.identities.routes().name(speaker);
+            self.carrier.sessions().strike(name, group);
+        }
         self.identities.leave(speaker, group);
         self.confirm(cx, from, group);
     }
@@ -114,8 +123,8 @@ impl Relay {
         if self.identities.membership().hearing() == 0 {
             return;
         }
-        let Relay { identities, sessions, rooms, .. } = self;
-        for id in rooms.connections() {
+        let Relay { identities, sessions, carrier, rooms, .. } = self;
+        for id in rooms.connections().chain(carrier.connections()) {
             if let Some(user) = identities.routes().user_of(id) {
                 let may = |group: &str| sessions.permits(id, Action::Members(group));
                 identities.membership().ignore_unless(id, user, may);
@@ -138,6 +147,7 @@ impl Relay {
 
     /// Ends a membership, whoever wanted it. Whether there was one.
     pub fn remove_member(&mut self, user: &str, group: &str) -> bool {
+        self.carrier.sessions().strike(user, group);
         self.identities.remove_member(user, group)
     }
 }

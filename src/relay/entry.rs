@@ -18,34 +18,33 @@
 //!
 //! This module does not know what a good credential is.
 
+mod renewal;
+mod strangers;
+
 use std::collections::BTreeSet;
-use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use log::{info, warn};
 
 use super::Relay;
-use super::access::credentials::{self, Credential, Place, Value};
+use super::access::credentials::{self, Credential, Value};
 use super::access::endpoint::{
     Answer, Cache, Header, NotAsked, Ticket, Unanswered, forwarded, question,
 };
 use super::access::secret::Fingerprint;
 use super::access::{Access, Authentication, Denied, Identity};
-use super::admission::{self, Handshake};
+use super::admission::{self, Dialect, Handshake};
 use super::arrivals::{Arrival, Arrivals, Stranger, Who};
 use super::bearers::{Bearer, Bearers, Proof};
-use super::envelope::Envelope;
-use super::name::unescape;
 use super::rejection::Rejection;
-use super::reply::Pieces;
 use super::session::Denial;
 use crate::config::Limits;
 use crate::engine::{Context, Remote, Request, Verdict};
+use crate::hub::routes::UserKey;
 use crate::hub::{ConnId, ConnMap};
-use crate::protocol::{Message, MessageKind};
 use crate::timer::Millis;
-use crate::wire::{CloseCode, Quoted, RequestHead, Response, Upgrade};
+use crate::wire::{Quoted, RequestHead, Response, Upgrade};
 
 /// What is known about those who come.
 pub(super) struct Gate {
@@ -108,6 +107,14 @@ impl Gate {
         !self.strangers.is_empty() && self.strangers.get(id).is_some()
     }
 
+    /// Whether there is a user of this name, though perhaps never seen.
+    pub(super) fn names(&self, user: &str) -> bool {
+        match &self.access.authentication {
+            Authentication::Tokens(tokens) => tokens.name(user),
+            _ => false,
+        }
+    }
+
     /// A connection is gone, before it was open or after. Says what stranger it was.
     pub(super) fn forget(&mut self, id: ConnId) -> Option<Box<Stranger>> {
         self.bearers.remove(id);
@@ -134,37 +141,60 @@ impl Relay {
         admission::check_origin(access, self.reach, upgrade.origin)?;
         let handshake = Handshake::read(request.head, upgrade, self.envelope_limits.name_max)?;
         let Some(wanted) = access.wanted() else {
-            return self.admit_anybody(id, handshake, request.peer.ip());
+            return Ok(self.admit_anybody(id, handshake, request.peer.ip()));
         };
         let is_listed = upgrade.origin.is_some_and(|origin| access.origins.contains(origin));
         let credential = credentials::find(request.head, upgrade, wanted, is_listed);
         match credential.map_err(Response::from)? {
-            Some(credential) => self.admit_bearer(cx, id, handshake, &credential, request),
-            None => self.admit_stranger(id, handshake, request.head, request.peer),
+            Some(credential) => Ok(self.admit_bearer(cx, id, handshake, &credential, request)),
+            None => Ok(self.admit_stranger(id, handshake, request.head, request.peer)),
         }
     }
 
-    fn admit_anybody(
-        &mut self,
-        id: ConnId,
-        handshake: Handshake,
-        ip: Option<IpAddr>,
-    ) -> Result<Verdict, Response> {
-        let Handshake { path, claim, protocol } = handshake;
+    fn admit_anybody(&mut self, id: ConnId, handshake: Handshake, ip: Option<IpAddr>) -> Verdict {
+        let claim = handshake.claim.as_deref();
         // The number of a guest is not to be taken: its owner did not choose it.
-        if claim.as_deref().is_some_and(|name| self.identities.check_free(name).is_err()) {
-            return Err(Response::text(
-                409,
-                "taken: this user id is the number of a guest who is connected\n",
-            ));
+        if claim.is_some_and(|name| self.identities.check_free(name).is_err()) {
+            return self.turn_away(id, &handshake, Barred::Rejected(Rejection::Taken));
         }
         let permissions = self.sessions.guest();
-        let connections = claim.as_deref().map_or(0, |name| self.connections_of(name));
+        let connections = claim.map_or(0, |name| self.connections_of(name));
         let arriving = self.gate.arrivals.addresses();
-        let admitted = self.sessions.admit(&permissions, &path, connections, ip, arriving);
-        admitted.map_err(Denial::response)?;
-        self.gate.arrivals.push(Arrival { id, path, ip, who: Who::Anybody(claim) });
-        Ok(Verdict::Upgrade { protocol })
+        let admitted =
+            self.sessions.admit(&permissions, &handshake.path, connections, ip, arriving);
+        if let Err(denial) = admitted {
+            return self.turn_away(id, &handshake, Barred::Policy(denial));
+        }
+        let Handshake { path, claim, dialect, protocol } = handshake;
+        self.gate.arrivals.push(Arrival { id, path, ip, dialect, who: Who::Anybody(claim) });
+        Verdict::Upgrade { protocol }
+    }
+
+    /// Refuses a handshake. A program in a browser is not told the status of an answer, so those
+    /// of switchboard.v1, who have to know whether to come again, are let in and closed.
+    fn turn_away(&mut self, id: ConnId, handshake: &Handshake, barred: Barred<'_>) -> Verdict {
+        if handshake.dialect == Dialect::Plain {
+            return Verdict::Respond(match barred {
+                Barred::Policy(denial) => denial.response(),
+                Barred::Rejected(rejection) => rejection.response(),
+            });
+        }
+        let rejection = match barred {
+            Barred::Policy(Denial::Forbidden(_)) => Rejection::Forbidden,
+            Barred::Policy(Denial::TooManyOfAddress | Denial::TooManyOfUser) => {
+                Rejection::TooManyConnections
+            }
+            Barred::Rejected(rejection) => rejection,
+        };
+        // 4409 is for who was replaced, and takes another name for the client: no help here.
+        let code = match rejection {
+            Rejection::Taken => Rejection::WrongUser.close_code(),
+            _ => rejection.close_code(),
+        };
+        let who = Who::TurnedAway(code, rejection.reason());
+        let (dialect, path) = (handshake.dialect, Box::default());
+        self.gate.arrivals.push(Arrival { id, path, ip: None, dialect, who });
+        Verdict::Upgrade { protocol: handshake.protocol }
     }
 
     fn admit_stranger(
@@ -173,19 +203,28 @@ impl Relay {
         handshake: Handshake,
         head: &RequestHead<'_, '_>,
         peer: Remote,
-    ) -> Result<Verdict, Response> {
-        let Handshake { path, claim, protocol } = handshake;
+    ) -> Verdict {
         let ip = peer.ip();
-        self.sessions.admit_stranger(ip).map_err(Denial::response)?;
+        if let Err(denial) = self.sessions.admit_stranger(ip) {
+            return self.turn_away(id, &handshake, Barred::Policy(denial));
+        }
         let forwarded = match self.gate.access.authentication {
             Authentication::Endpoint(_) => forwarded(head, peer),
             _ => Vec::new(),
         };
-        // Its time begins when it is open, which is at once: none comes between.
-        let until = Millis(0);
-        let who = Who::Stranger(Stranger { path: path.clone(), claim, ip, forwarded, until });
-        self.gate.arrivals.push(Arrival { id, path, ip, who });
-        Ok(Verdict::Upgrade { protocol })
+        let Handshake { path, claim, dialect, protocol } = handshake;
+        let who = Who::Stranger(Stranger {
+            path: path.clone(),
+            claim,
+            dialect,
+            hello: None,
+            ip,
+            forwarded,
+            // Its time begins when it is open, which is at once: none comes between.
+            until: Millis(0),
+        });
+        self.gate.arrivals.push(Arrival { id, path, ip, dialect, who });
+        Verdict::Upgrade { protocol }
     }
 
     fn admit_bearer(
@@ -195,7 +234,7 @@ impl Relay {
         handshake: Handshake,
         credential: &Credential<'_>,
         request: &Request<'_, '_>,
-    ) -> Result<Verdict, Response> {
+    ) -> Verdict {
         let forwarded = match self.gate.access.authentication {
             Authentication::Endpoint(_) => forwarded(request.head, request.peer),
             _ => Vec::new(),
@@ -204,10 +243,12 @@ impl Relay {
             Finding::Asked => {
                 let asked = Asked::Handshake(handshake, request.peer);
                 self.gate.asked.insert(id, Box::new(asked));
-                Ok(Verdict::Pending)
+                Verdict::Pending
             }
-            Finding::Known(bearer) => Ok(self.conclude(id, handshake, bearer, request.peer)),
-            Finding::Rejected(rejection) => Err(rejection.response()),
+            Finding::Known(bearer) => self.conclude(id, handshake, bearer, request.peer),
+            Finding::Rejected(rejection) => {
+                self.turn_away(id, &handshake, Barred::Rejected(rejection))
+            }
         }
     }
 
@@ -219,31 +260,32 @@ impl Relay {
         bearer: Bearer,
         peer: Remote,
     ) -> Verdict {
-        let Handshake { path, claim, protocol } = handshake;
-        match self.check_entry(&path, claim.as_deref(), &bearer.identity, peer.ip()) {
+        let (path, claim) = (&handshake.path, handshake.claim.as_deref());
+        match self.check_entry(path, claim, &bearer.identity, peer.ip()) {
             Ok(()) => {
+                let Handshake { path, dialect, protocol, .. } = handshake;
                 let who = Who::Bearer(bearer);
-                self.gate.arrivals.push(Arrival { id, path, ip: peer.ip(), who });
+                self.gate.arrivals.push(Arrival { id, path, ip: peer.ip(), dialect, who });
                 Verdict::Upgrade { protocol }
             }
-            Err(Barred::Policy(denial)) => Verdict::Respond(denial.response()),
-            Err(Barred::Rejected(rejection)) => refuse_handshake(rejection),
+            Err(barred) => self.turn_away(id, &handshake, barred),
         }
     }
 
     /// The upgrade is done.
     pub(super) fn arrive(&mut self, cx: &mut Context<'_>, id: ConnId) {
         let arrival = self.gate.arrivals.take(id);
-        let Arrival { path, who, .. } =
+        let Arrival { path, dialect, who, .. } =
             arrival.expect("invariant: each Upgrade is preceded by its arrival");
         match who {
+            Who::TurnedAway(code, reason) => cx.close(id, code, reason),
             Who::Anybody(claim) => {
-                self.identities.arrive(id, claim.as_deref());
-                self.rooms.enter(id, &path);
+                let user = self.identities.arrive(id, claim.as_deref());
+                self.begin(cx, id, &path, dialect, user);
                 let ip = cx.peer(id).and_then(Remote::ip);
                 self.sessions.open(id, self.sessions.guest(), ip, cx.now());
             }
-            Who::Bearer(bearer) => self.enter(cx, id, &path, bearer),
+            Who::Bearer(bearer) => self.enter(cx, id, &path, dialect, bearer),
             Who::Stranger(mut stranger) => {
                 self.sessions.open_stranger(stranger.ip);
                 let gate = &mut self.gate;
@@ -256,14 +298,39 @@ impl Relay {
         }
     }
 
+    /// A connection is one of its user's from now on. The room is for those who speak plain.
+    fn begin(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        path: &str,
+        dialect: Dialect,
+        user: UserKey,
+    ) {
+        match dialect {
+            Dialect::Plain => self.rooms.enter(id, path),
+            Dialect::V1 => self.carrier.open(cx, id),
+        }
+        if self.carrier.is_used() {
+            self.acquaint(user);
+        }
+    }
+
     /// Somebody who has shown who he is comes in.
-    fn enter(&mut self, cx: &mut Context<'_>, id: ConnId, path: &str, bearer: Bearer) {
+    fn enter(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        path: &str,
+        dialect: Dialect,
+        bearer: Bearer,
+    ) {
         let identity = Arc::clone(&bearer.identity);
         let user = self.identities.arrive(id, Some(&identity.user));
         for group in &identity.groups {
             self.identities.enroll(user, group);
         }
-        self.rooms.enter(id, path);
+        self.begin(cx, id, path, dialect, user);
         let permissions = self.sessions.permissions(&identity.roles);
         let ip = cx.peer(id).and_then(Remote::ip);
         self.sessions.open(id, permissions, ip, cx.now());
@@ -377,7 +444,10 @@ impl Relay {
                 let verdict = self.conclude(id, handshake, bearer, peer);
                 cx.decide(id, verdict);
             }
-            (Asked::Handshake(..), Err(rejection)) => cx.decide(id, refuse_handshake(rejection)),
+            (Asked::Handshake(handshake, _), Err(rejection)) => {
+                let verdict = self.turn_away(id, &handshake, Barred::Rejected(rejection));
+                cx.decide(id, verdict);
+            }
             (Asked::Message, Ok(bearer)) => self.welcome(cx, id, bearer),
             (Asked::Message, Err(rejection)) => self.reject(cx, id, rejection),
         }
@@ -392,193 +462,6 @@ impl Relay {
         self.gate.warned_at = Some(now);
         warn!("the authentication endpoint gives no answer: {}", Quoted(why.as_bytes()));
     }
-}
-
-// ---- strangers ---------------------------------------------------------------------------------
-
-impl Relay {
-    /// A message of somebody who has not said who he is.
-    #[cold]
-    pub(super) fn hear_stranger(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
-        let token = match message {
-            Message::Text(text) => match Envelope::read(text, &self.envelope_limits) {
-                Ok(Envelope::Auth { token }) => unescape(token),
-                _ => None,
-            },
-            Message::Binary(_) => None,
-        };
-        // Whoever is being asked about has to wait for the answer.
-        let token = token.filter(|_| self.gate.asked.get(id).is_none());
-        let Some(token) = token else {
-            return self.reject(cx, id, Rejection::AuthenticationRequired);
-        };
-        let value = Value::Token(token.as_bytes().into());
-        let credential = Credential { place: Place::Message, value };
-        let stranger = self.gate.strangers.get(id);
-        let forwarded = stranger.map_or_else(Vec::new, |stranger| stranger.forwarded.clone());
-        match self.identify(cx, id, &credential, &forwarded) {
-            Finding::Asked => {
-                self.gate.asked.insert(id, Box::new(Asked::Message));
-            }
-            Finding::Known(bearer) => self.welcome(cx, id, bearer),
-            Finding::Rejected(rejection) => self.reject(cx, id, rejection),
-        }
-    }
-
-    /// A stranger is none any more.
-    fn welcome(&mut self, cx: &mut Context<'_>, id: ConnId, bearer: Bearer) {
-        let Some(stranger) = self.gate.strangers.get(id) else { return };
-        let (path, claim, ip) = (stranger.path.clone(), stranger.claim.clone(), stranger.ip);
-        // The place that he has is his, and he has it until the end if he may not come in.
-        self.sessions.close_stranger(ip);
-        let entry = self.check_entry(&path, claim.as_deref(), &bearer.identity, ip);
-        if entry.is_err() {
-            self.sessions.open_stranger(ip);
-        }
-        match entry {
-            Ok(()) => {
-                self.gate.forget(id);
-                cx.release(id);
-                info!("authenticated conn={id} user={}", Quoted(bearer.identity.user.as_bytes()));
-                self.enter(cx, id, &path, bearer);
-                self.reply(cx, id, &Pieces::authenticated());
-            }
-            Err(Barred::Rejected(rejection)) => self.reject(cx, id, rejection),
-            Err(Barred::Policy(Denial::Forbidden(action))) => {
-                let pieces = Pieces::forbidden(action, &mut self.scratch);
-                let _ = cx.send_parts(id, MessageKind::Text, &pieces.as_parts());
-                self.dismiss(cx, id, Rejection::Forbidden);
-            }
-            Err(Barred::Policy(Denial::TooManyOfAddress | Denial::TooManyOfUser)) => {
-                self.reject(cx, id, Rejection::TooManyConnections);
-            }
-        }
-    }
-
-    /// Tells somebody why he has to leave, and closes.
-    fn reject(&mut self, cx: &mut Context<'_>, id: ConnId, rejection: Rejection) {
-        let _ = cx.send_parts(id, MessageKind::Text, &[rejection.message().as_bytes()]);
-        self.dismiss(cx, id, rejection);
-    }
-
-    /// Closes. A stranger stays one until the end, so that nothing reaches him.
-    fn dismiss(&mut self, cx: &mut Context<'_>, id: ConnId, rejection: Rejection) {
-        cx.close(id, rejection.close_code(), rejection.reason());
-        self.gate.asked.remove(id);
-    }
-
-    /// The timer for strangers is due.
-    pub(super) fn lose_patience(&mut self, cx: &mut Context<'_>) {
-        self.gate.is_timed = false;
-        while let Some(&(until, id)) = self.gate.patience.first() {
-            if until > cx.now() {
-                break;
-            }
-            self.gate.patience.pop_first();
-            self.reject(cx, id, Rejection::AuthenticationTimeout);
-        }
-        self.time_strangers(cx);
-    }
-
-    fn time_strangers(&mut self, cx: &mut Context<'_>) {
-        // All have the same time, so the first is due before whoever comes later.
-        if let (Some((until, _)), false) = (self.gate.patience.first(), self.gate.is_timed) {
-            cx.set_timer(until.since(cx.now()), STRANGERS_TIMER);
-            self.gate.is_timed = true;
-        }
-    }
-}
-
-// ---- those who are in --------------------------------------------------------------------------
-
-impl Relay {
-    /// The timer for the ends of credentials is due.
-    pub(super) fn end_bearers(&mut self, cx: &mut Context<'_>) {
-        for id in self.gate.bearers.ended(cx) {
-            self.dismiss(cx, id, Rejection::TokenExpired);
-        }
-    }
-
-    /// Another configuration of who may come in and do what, from now on.
-    ///
-    /// Nobody is dropped whose credential is as good as before, and everybody has the permissions
-    /// and limits that the policy gives to his roles. A token that is not in the file any more, or
-    /// another user's, closes its connections (4401); so does another kind of authentication.
-    /// Tokens that are signed, and what the application said, stay good until they expire, with
-    /// whatever key. Who is just being asked about is refused (503, 4503) and may come again.
-    pub fn reconfigure(&mut self, cx: &mut Context<'_>, mut access: Access) {
-        self.names_are_proven = access.authentication.proves_names();
-        let policy = mem::take(&mut access.policy);
-        self.gate.access = access;
-        self.gate.cache.clear();
-        for (id, asked) in mem::take(&mut self.gate.asked).iter() {
-            match **asked {
-                Asked::Handshake(..) => cx.decide(id, refuse_handshake(Rejection::CheckFailed)),
-                Asked::Message => self.reject(cx, id, Rejection::CheckFailed),
-            }
-        }
-        let everybody = self.rooms.connections();
-        let everybody = everybody.map(|id| (id, cx.peer(id).and_then(Remote::ip)));
-        self.sessions.reconfigure(policy, everybody, cx.now());
-        if !self.names_are_proven {
-            // Who was waiting to be asked is asked no more; he may come in by the other way.
-            for (id, _) in self.gate.strangers.iter() {
-                cx.close(id, CloseCode::SERVICE_RESTART, "access was configured anew");
-            }
-            return self.stop_forbidden_hearing();
-        }
-        for id in self.rooms.connections().collect::<Vec<_>>() {
-            self.check_bearer(cx, id);
-        }
-        self.stop_forbidden_hearing();
-    }
-
-    /// Whether somebody who is here may stay, and as what.
-    fn check_bearer(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        let before = self.gate.bearers.get(id).cloned();
-        let now = before.as_ref().and_then(|bearer| {
-            match (bearer.proof, &self.gate.access.authentication) {
-                (Proof::Token(fingerprint), Authentication::Tokens(tokens)) => {
-                    let identity = tokens.find(fingerprint, cx.wall()).ok();
-                    identity.filter(|identity| identity.user == bearer.identity.user)
-                }
-                (Proof::Signature, Authentication::Jwt(_))
-                | (Proof::Endpoint, Authentication::Endpoint(_)) => {
-                    Some(Arc::clone(&bearer.identity))
-                }
-                _ => None,
-            }
-        });
-        let (Some(before), Some(identity)) = (before, now) else {
-            return self.dismiss(cx, id, Rejection::TokenRefused);
-        };
-        if *before.identity == *identity {
-            return;
-        }
-        if let Some(user) = self.identities.routes().user_of(id) {
-            let (old, new) = (&before.identity.groups, &identity.groups);
-            for group in old.iter().filter(|group| !new.contains(group)) {
-                // What a backend has granted does not come from here.
-                let name = self.identities.routes().name(user);
-                if !self.identities.granted_to(name).contains(group) {
-                    self.identities.leave(user, group);
-                }
-            }
-            for group in new.iter().filter(|group| !old.contains(group)) {
-                self.identities.enroll(user, group);
-            }
-        }
-        let permissions = self.sessions.permissions(&identity.roles);
-        let ip = cx.peer(id).and_then(Remote::ip);
-        self.sessions.open(id, permissions, ip, cx.now());
-        self.gate.bearers.insert(cx, id, Bearer { identity, proof: before.proof });
-    }
-}
-
-/// The answer to a handshake that is refused. A dialect whose clients are programs that a browser
-/// tells nothing of a status has its place here: upgraded, and then closed with the code.
-fn refuse_handshake(rejection: Rejection) -> Verdict {
-    Verdict::Respond(rejection.response())
 }
 
 /// The key of the timer for strangers.

@@ -37,6 +37,8 @@ pub struct Identities {
     routes: Routes,
     membership: Membership,
     groups_per_user_max: usize,
+    /// Whether a guest has become somebody, and nobody has been told.
+    has_claimed: bool,
     /// The next number for a guest whose own is taken. Never goes back.
     next_spare: u64,
 }
@@ -54,6 +56,7 @@ impl Identities {
                 Presence::new(limits.presence_interval_ms, names_max),
             ),
             groups_per_user_max,
+            has_claimed: false,
             next_spare: SPARE_FIRST,
         }
     }
@@ -145,6 +148,12 @@ impl Identities {
         }
     }
 
+    /// Whether a guest has become somebody since this was last asked.
+    #[inline]
+    pub(super) fn take_claim(&mut self) -> bool {
+        std::mem::take(&mut self.has_claimed)
+    }
+
     /// A connection is gone. Nothing happens if it never came.
     pub fn depart(&mut self, id: ConnId) {
         let Some(user) = self.routes.user_of(id) else { return };
@@ -216,6 +225,7 @@ impl Identities {
                 return Err(Refusal::TooManyConnections);
             }
         }
+        self.has_claimed = true;
         info!("claimed conn={id} user={}", Quoted(name.as_bytes()));
         let user = self.routes.user_of(id);
         let user = user.expect("invariant: the caller has found the connection's user");

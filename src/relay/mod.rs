@@ -4,6 +4,7 @@ pub mod access;
 mod admission;
 mod arrivals;
 mod bearers;
+mod carrier;
 mod control;
 mod entry;
 pub mod envelope;
@@ -23,15 +24,18 @@ mod session;
 pub mod v1;
 
 use std::mem;
+use std::rc::Rc;
 
 use crate::config::{Broadcast, Limits, Reach};
-use crate::engine::{Closed, Context, Delivery, Door, Handler, Request, Verdict};
+use crate::engine::{Closed, Context, Delivery, Door, Farewell, Handler, Request, Verdict};
 use crate::hub::ConnId;
 use crate::hub::rooms::Rooms;
 use crate::protocol::Message;
 
 use self::access::Access;
 use self::bearers::EXPIRY_TIMER;
+use self::carrier::{BEAT_TIMER, Carrier, SWEEP_TIMER};
+pub use self::carrier::{Logs, random_epoch};
 use self::entry::{Gate, STRANGERS_TIMER};
 use self::envelope::{Envelope, EnvelopeLimits};
 use self::gap::Gaps;
@@ -53,6 +57,8 @@ pub struct RelayConfig {
     pub reach: Reach,
     /// What decides who may come in and do what.
     pub access: Access,
+    /// Where messages are kept that switchboard.v1 is not to lose.
+    pub logs: Logs,
 }
 
 impl Default for RelayConfig {
@@ -62,6 +68,7 @@ impl Default for RelayConfig {
             broadcast: Broadcast::default(),
             reach: Reach::default(),
             access: Access::open(),
+            logs: Logs::in_memory(),
         }
     }
 }
@@ -91,6 +98,7 @@ pub struct Relay {
     gaps: Gaps,
     push: Push,
     sessions: Sessions,
+    carrier: Carrier,
     gate: Gate,
     /// Whether a connection's name is more than a claim.
     names_are_proven: bool,
@@ -109,7 +117,7 @@ pub struct Relay {
 impl Relay {
     /// A relay with nobody online.
     pub fn new(config: RelayConfig) -> Relay {
-        let RelayConfig { limits, broadcast, reach, mut access } = config;
+        let RelayConfig { limits, broadcast, reach, mut access, logs } = config;
         let policy = mem::take(&mut access.policy);
         Relay {
             broadcast,
@@ -124,6 +132,7 @@ impl Relay {
             push: Push::new(&limits),
             names_are_proven: access.authentication.proves_names(),
             sessions: Sessions::new(policy),
+            carrier: Carrier::new(logs, &limits),
             gate: Gate::new(access, &limits),
             members_max: narrow(limits.members_shown_max),
             sends_max: narrow(limits.send_budget_max),
@@ -146,6 +155,19 @@ impl Relay {
             rooms: self.rooms.len(),
             granted: self.identities.granted(),
             hearing: self.identities.hearing(),
+        }
+    }
+
+    /// A connection is none of its user's any more.
+    fn depart(&mut self, id: ConnId) {
+        let routes = self.identities.routes();
+        let user = match self.carrier.is_used() {
+            true => routes.user_of(id).map(|user| Rc::clone(routes.shared_name(user))),
+            false => None,
+        };
+        self.identities.depart(id);
+        if let Some(user) = user.filter(|user| self.carrier.knows(user)) {
+            self.count_plain(&user);
         }
     }
 
@@ -193,6 +215,7 @@ impl Handler for Relay {
         id: ConnId,
         request: &Request<'_, '_>,
     ) -> Verdict {
+        self.carrier.start(cx);
         if request.door == Door::Admin {
             return self.push(cx, id, &Call::new(request));
         }
@@ -216,6 +239,9 @@ impl Handler for Relay {
     fn on_message(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         if self.gate.is_stranger(id) {
             return self.hear_stranger(cx, id, message);
+        }
+        if !self.carrier.is_plain(id) {
+            return self.hear_session(cx, id, message);
         }
         if self.sessions.counts() && self.charge(cx, id, message).is_none() {
             return;
@@ -249,7 +275,8 @@ impl Handler for Relay {
     }
 
     fn on_close(&mut self, cx: &mut Context<'_>, id: ConnId, _closed: &Closed) {
-        self.identities.depart(id);
+        self.close_session(cx, id);
+        self.depart(id);
         self.rooms.leave(id);
         self.gaps.forget(id);
         self.sessions.close(id);
@@ -269,17 +296,29 @@ impl Handler for Relay {
                 presence.announce(cx, groups, gaps, scratch, self.sends_max);
             }
             STRANGERS_TIMER => self.lose_patience(cx),
+            BEAT_TIMER => self.beat(cx),
+            SWEEP_TIMER => self.sweep_logs(cx),
             _ => {}
         }
     }
 
     fn before_flush(&mut self, cx: &mut Context<'_>) {
         self.work_off_batches(cx);
+        if self.carrier.is_awake() {
+            self.carry(cx);
+        }
         self.identities.membership().presence_mut().set_timer(cx);
     }
 
     fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        self.gaps.announce(cx, id);
+        match self.carrier.is_plain(id) {
+            true => self.gaps.announce(cx, id),
+            false => self.session_drained(cx, id),
+        }
+    }
+
+    fn on_stopping(&mut self, cx: &mut Context<'_>, id: ConnId) -> Farewell {
+        self.bid_farewell(cx, id)
     }
 
     fn on_hangup(&mut self, _cx: &mut Context<'_>) {

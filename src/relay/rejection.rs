@@ -64,6 +64,8 @@ rejections! {
     WrongUser = 403 "wrong_user" "?user= names another user than the credential";
     /// Nobody said in time who it is.
     AuthenticationTimeout = 408 "authentication_timeout" "nobody said in time who it is";
+    /// `?user=` is the number of a guest who is connected.
+    Taken = 409 "taken" "this user id is the number of a guest who is connected";
     /// The user, or the address, has as many connections as it may.
     TooManyConnections = 429 "too_many_connections" "there are as many as are allowed";
     /// The endpoint cannot be asked, or its answer makes no sense.

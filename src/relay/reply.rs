@@ -99,6 +99,10 @@ refusals! {
     ReceiverCongested = 503 "receiver_congested";
     /// The server holds as many unsent bytes as it may.
     ServerCongested = 503 "server_congested";
+    /// What is kept for the receiver could not be written: the same message passes later.
+    Store = 503 "store";
+    /// The receiver is away, and the log of what is kept for him is full.
+    MailboxFull = 507 "mailbox_full";
 }
 
 /// Whom a refused message was for, repeated in the reply so that a client knows which one it was.

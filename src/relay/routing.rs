@@ -8,11 +8,14 @@
 //!
 //! This module does not know how a message is read, or how it leaves.
 
+use std::rc::Rc;
+
 use super::Relay;
 use super::access::policy::Action;
 use super::gap::Gaps;
 use super::name::Name;
 use super::reply::{Pieces, Refusal, Target, escape};
+use super::v1::{Copies, PlainSender};
 use crate::config::Broadcast;
 use crate::engine::{Context, Delivery};
 use crate::hub::ConnId;
@@ -26,7 +29,7 @@ impl Relay {
         cx: &mut Context<'_>,
         from: ConnId,
         sender: Option<&Name<'_>>,
-        receiver: &str,
+        receiver: &Name<'_>,
         content: &str,
     ) {
         let target = Target::Receiver(receiver);
@@ -34,15 +37,21 @@ impl Relay {
         if !self.may(cx, from, Action::Send(receiver)) {
             return;
         }
-        let routes = self.identities.routes();
+        if self.carrier.is_used() && self.is_logged(speaker, receiver) {
+            let user = Rc::clone(self.identities.routes().shared_name(speaker));
+            let sender = plain_sender(from, &user, other);
+            return self.direct_by_log(cx, from, sender, receiver, content);
+        }
+        let (routes, carrier) = (self.identities.routes(), &self.carrier);
         let name = escape(other.unwrap_or_else(|| routes.name(speaker)), &mut self.scratch);
         let parts = [r#"{"sender":""#, name, r#"","content":"#, content, "}"].map(str::as_bytes);
         let delivery = match routes.find(receiver).map(|user| routes.connections(user)) {
             None => Delivery::Gone,
-            Some([only]) if *only == from => Delivery::Gone,
+            Some([only]) if *only == from || !carrier.is_plain(*only) => Delivery::Gone,
             Some([only]) => self.gaps.send_parts(cx, *only, MessageKind::Text, &parts),
             Some(devices) => {
-                let others = devices.iter().copied().filter(|&to| to != from);
+                let others = devices.iter().copied();
+                let others = others.filter(|&to| to != from && carrier.is_plain(to));
                 to_any_device(cx, &mut self.gaps, &mut self.missed, others, &parts)
             }
         };
@@ -60,7 +69,7 @@ impl Relay {
         cx: &mut Context<'_>,
         from: ConnId,
         sender: Option<&Name<'_>>,
-        group: &str,
+        group: &Name<'_>,
         content: &str,
     ) {
         let target = Target::Group(group);
@@ -72,6 +81,11 @@ impl Relay {
         let Some(key) = groups.membership(speaker, group) else {
             return self.refuse(cx, from, Refusal::NotAMember, target);
         };
+        if self.is_logged_group(group) {
+            let user = Rc::clone(routes.shared_name(speaker));
+            let sender = plain_sender(from, &user, other);
+            return self.group_by_log(cx, from, sender, group, content);
+        }
         let mut escaped_group = String::new();
         let name = escape(other.unwrap_or_else(|| routes.name(speaker)), &mut self.scratch);
         let group = escape(group, &mut escaped_group);
@@ -80,8 +94,15 @@ impl Relay {
                 .map(str::as_bytes);
         let members = groups.members(key).iter();
         let connections = members.flat_map(|&user| routes.connections(user)).copied();
-        let others = connections.filter(|&to| to != from);
+        let carrier = &self.carrier;
+        let others = connections.filter(|&to| to != from && carrier.is_plain(to));
         to_everybody(cx, &mut self.gaps, others, MessageKind::Text, &parts);
+    }
+
+    /// Whether the sessions know one of the two, and so have a part in what one says to the other.
+    #[cold]
+    fn is_logged(&self, speaker: UserKey, receiver: &str) -> bool {
+        self.carrier.knows(receiver) || self.carrier.knows(self.identities.routes().name(speaker))
     }
 
     /// To everybody in the room, unchanged. `sender` is what an object says it is from.
@@ -150,7 +171,12 @@ impl Relay {
     ) -> Option<(UserKey, Option<&'m str>)> {
         let connections_max = || self.sessions.limits(from).connections_per_user_max;
         match self.identities.speaker(from, sender, connections_max)? {
-            Ok(speaker) => Some((speaker, None)),
+            Ok(speaker) => {
+                if self.identities.take_claim() {
+                    self.acquaint(speaker);
+                }
+                Some((speaker, None))
+            }
             Err(refusal) => self.other_voice(cx, from, sender, target, refusal),
         }
     }
@@ -184,7 +210,12 @@ impl Relay {
     ) -> Option<UserKey> {
         let connections_max = || self.sessions.limits(from).connections_per_user_max;
         match self.identities.speaker(from, sender, connections_max)? {
-            Ok(speaker) => Some(speaker),
+            Ok(speaker) => {
+                if self.identities.take_claim() {
+                    self.acquaint(speaker);
+                }
+                Some(speaker)
+            }
             Err(refusal) => {
                 self.refuse(cx, from, refusal, target);
                 None
@@ -210,6 +241,14 @@ impl Relay {
 
     pub(super) fn reply(&mut self, cx: &mut Context<'_>, to: ConnId, pieces: &Pieces<'_>) {
         reply(cx, &mut self.gaps, to, pieces);
+    }
+}
+
+/// Who a plain message is from, for the sessions.
+fn plain_sender<'a>(conn: ConnId, user: &'a str, other: Option<&'a str>) -> PlainSender<'a> {
+    match other {
+        Some(user) => PlainSender { conn, user, copies: Copies::None },
+        None => PlainSender { conn, user, copies: Copies::Others },
     }
 }
 

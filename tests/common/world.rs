@@ -114,6 +114,18 @@ impl World {
         })))
     }
 
+    /// Stops the server.
+    pub fn stop(&self) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.engine.shut_down();
+        inner.tick();
+    }
+
+    /// How many bytes the server holds for a client.
+    pub fn queued(&self, peer: &Peer) -> usize {
+        self.0.borrow().engine.output(peer.id).map_or(0, Outbox::len)
+    }
+
     /// Connections come from here from now on.
     pub fn come_from(&self, remote: Remote) {
         self.0.borrow_mut().remote = remote;
@@ -269,6 +281,7 @@ impl Inner {
             if !self.engine.has_work() {
                 return;
             }
+            self.engine.begin_tick(self.now, UnixMillis(self.now.0));
         }
     }
 

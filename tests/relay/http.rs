@@ -23,7 +23,7 @@ fn plain_is_spoken_without_an_offer_and_echoed_when_offered() {
 #[test]
 fn plain_offers_without_a_known_name_are_answered_400_naming_the_known() {
     let world = World::new();
-    for offer in ["switchboard.v1", "chat", "Switchboard.Plain", "bearer.eA"] {
+    for offer in ["switchboard.v2", "chat", "Switchboard.Plain", "bearer.eA"] {
         let Answer { status, body, .. } =
             world.upgrade("/", &[("Sec-WebSocket-Protocol", offer)]).err().unwrap();
         assert_eq!(status, 400, "{offer}");

@@ -29,7 +29,7 @@ fn plain_every_refusal_in_the_text_is_the_one_that_is_sent() {
         assert_eq!((code, reason), (&*refusal.code().to_string(), refusal.reason()));
         // `tests/identity` has somebody who is asked who he is.
         let elsewhere = [Refusal::NestingTooDeep, Refusal::AlreadyAuthenticated];
-        if refusal.code() == 503 || elsewhere.contains(refusal) {
+        if refusal.code() >= 503 || elsewhere.contains(refusal) {
             continue;
         }
         // A message that is too long does not stand in a table.

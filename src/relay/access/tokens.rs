@@ -13,7 +13,7 @@
 //!
 //! This module does not know where the file is, or when it is read again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,9 +24,12 @@ use super::secret::Fingerprint;
 use crate::timer::UnixMillis;
 
 /// The tokens of a file.
+#[derive(Default)]
 pub struct Tokens {
     /// The map is seeded at random, and so the place of a fingerprint says nothing about it.
     identities: HashMap<Fingerprint, Arc<Identity>>,
+    /// Whose they are.
+    users: HashSet<Box<str>>,
     short: usize,
     plain: usize,
 }
@@ -46,7 +49,7 @@ impl Tokens {
             return Err(TokensError::UnknownKey { entry: None, key: key.to_owned() });
         }
         let mut tokens =
-            Tokens { identities: HashMap::with_capacity(list.len()), short: 0, plain: 0 };
+            Tokens { identities: HashMap::with_capacity(list.len()), ..Tokens::default() };
         for (at, entry) in list.into_iter().enumerate() {
             let entry = entry.into_object().ok_or(TokensError::NotAnObject { entry: at })?;
             tokens.add(at, entry, name_max)?;
@@ -75,6 +78,9 @@ impl Tokens {
         let identity = Identity::read(&mut entry, &KEYS, name_max).map_err(wrong)?;
         if let Some(key) = entry.rest() {
             return Err(TokensError::UnknownKey { entry: Some(at), key: key.to_owned() });
+        }
+        if !self.users.contains(&identity.user) {
+            self.users.insert(identity.user.clone());
         }
         match self.identities.insert(fingerprint, Arc::new(identity)) {
             None => Ok(()),
@@ -106,6 +112,11 @@ impl Tokens {
             Some(expires_at) if expires_at <= wall => Err(Denied::Expired),
             _ => Ok(Arc::clone(identity)),
         }
+    }
+
+    /// Whether somebody has a token, good or expired.
+    pub fn name(&self, user: &str) -> bool {
+        self.users.contains(user)
     }
 
     /// How many tokens there are.

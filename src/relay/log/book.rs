@@ -129,6 +129,11 @@ impl<S: Store> Book<S> {
         self.users.iter().map(|(key, user)| (UserKey(key), user))
     }
 
+    /// Whether nobody is in it.
+    pub fn is_empty(&self) -> bool {
+        self.users.is_empty()
+    }
+
     /// The groups.
     pub fn members(&self) -> &Members {
         &self.members
@@ -207,6 +212,8 @@ impl<S: Store> Book<S> {
         let user = &mut self.users[key.0];
         let Some(at) = user.devices.iter().position(|device| device.conn == conn) else { return };
         let device = user.devices.swap_remove(at);
+        self.end_passing(key);
+        let user = &mut self.users[key.0];
         let Some(record) = &mut user.record else { return };
         record.seen = record.seen.max(now);
         if let Some(client) = record.clients.iter_mut().find(|kept| kept.name == device.client) {
@@ -220,6 +227,7 @@ impl<S: Store> Book<S> {
     /// How many plain connections the user has now.
     pub fn set_plain(&mut self, key: UserKey, plain: u32) {
         self.users[key.0].plain = plain;
+        self.end_passing(key);
     }
 
     /// Sees to it that the user has a record; `false` if there are as many as there may be.
@@ -369,15 +377,19 @@ impl<S: Store> Book<S> {
 
     /// Makes a user a member; `false` if the user is in as many groups as one may be.
     pub fn join(&mut self, key: UserKey, name: &str) -> bool {
-        let user = &self.users[key.0];
-        if self.is_member(key, name) {
-            return true;
+        let user = &mut self.users[key.0];
+        match self.members.find(name).filter(|group| user.groups.contains_key(group)) {
+            // One who was a member for the time being is one for good.
+            Some(group) => match user.passing.iter().position(|passing| *passing == group) {
+                Some(at) => drop(user.passing.swap_remove(at)),
+                None => return true,
+            },
+            None if user.groups.len() >= self.limits.groups_max => return false,
+            None => {
+                let (group, place) = self.members.add(key, name);
+                self.users[key.0].groups.insert(group, place);
+            }
         }
-        if user.groups.len() >= self.limits.groups_max {
-            return false;
-        }
-        let (group, place) = self.members.add(key, name);
-        self.users[key.0].groups.insert(group, place);
         if self.users[key.0].record.is_some() {
             self.mark(key);
             // R10: who is a member at a message's seq gets it.
@@ -387,15 +399,46 @@ impl<S: Store> Book<S> {
         true
     }
 
+    /// Makes a user a member for as long as the user is here: nothing of it is kept.
+    pub fn enroll(&mut self, key: UserKey, name: &str) {
+        if self.is_member(key, name) {
+            return;
+        }
+        let (group, place) = self.members.add(key, name);
+        let user = &mut self.users[key.0];
+        user.groups.insert(group, place);
+        user.passing.push(group);
+    }
+
     /// Ends a membership, if there is one.
     pub fn leave(&mut self, key: UserKey, name: &str) {
         let Some(group) = self.members.find(name) else { return };
-        if !self.strike(key, group) || self.users[key.0].record.is_none() {
+        let passing = &mut self.users[key.0].passing;
+        let passed = passing.iter().position(|passing| *passing == group);
+        if let Some(at) = passed {
+            passing.swap_remove(at);
+        }
+        if !self.strike(key, group) || passed.is_some() || self.users[key.0].record.is_none() {
             return;
         }
         self.mark(key);
         let (seq, user) = (self.issue(), &self.users[key.0].name);
         self.store.note(Change::Leave { user, group: name, seq });
+    }
+
+    /// The groups a user is in.
+    pub fn groups(&self, key: UserKey) -> impl Iterator<Item = &Rc<str>> {
+        self.users[key.0].groups.keys().map(|group| self.members.name(*group))
+    }
+
+    /// Who is not here any more is no member of what was for the time being.
+    fn end_passing(&mut self, key: UserKey) {
+        if self.users[key.0].online() > 0 {
+            return;
+        }
+        for group in std::mem::take(&mut self.users[key.0].passing) {
+            self.strike(key, group);
+        }
     }
 
     /// Whether a user is in a group.
@@ -413,6 +456,7 @@ impl<S: Store> Book<S> {
     }
 
     fn leave_all(&mut self, key: UserKey) {
+        self.users[key.0].passing.clear();
         let groups: Vec<GroupKey> = self.users[key.0].groups.keys().copied().collect();
         for group in groups {
             self.strike(key, group);
@@ -504,16 +548,23 @@ impl<S: Store> Book<S> {
 
     fn restore_user(&mut self, name: Rc<str>, stored: Option<StoredRecord>) {
         let key = self.enter(&name);
+        let passing = &self.users[key.0].passing;
+        let passing: Vec<_> =
+            passing.iter().map(|group| self.members.name(*group).clone()).collect();
         self.leave_all(key);
         if let Some(void) = self.users[key.0].record.take() {
             self.records -= 1;
             self.bytes -= void.mailbox.bytes();
         }
-        let Some(stored) = stored else { return self.forget_idle(key) };
-        for group in &stored.groups {
+        let groups = stored.iter().flat_map(|stored| &stored.groups);
+        for group in groups {
             let (group, place) = self.members.add(key, group);
             self.users[key.0].groups.insert(group, place);
         }
+        for group in &passing {
+            self.enroll(key, group);
+        }
+        let Some(stored) = stored else { return self.forget_idle(key) };
         let mailbox = Mailbox::restored(stored.dropped, stored.acked, stored.entries);
         let clients = stored.clients.into_iter();
         let clients = clients.map(|(name, numbers, seen)| Client { name, numbers, seen });

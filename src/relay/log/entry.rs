@@ -125,6 +125,11 @@ impl Entry {
         &self.0
     }
 
+    /// Whether it is the same one: shared, and not only equal.
+    pub fn is_same(&self, other: &Entry) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Its place in the order of everything; `Seq(0)` for what is not logged.
     pub fn seq(&self) -> Seq {
         Seq(self.u64_at(0))

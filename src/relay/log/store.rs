@@ -15,6 +15,7 @@
 //!
 //! This module does not know what the changes mean.
 
+use std::fmt;
 use std::rc::Rc;
 
 use super::entry::Entry;
@@ -162,7 +163,7 @@ pub enum Handed {
 /// What became of a batch is said by [`Store::poll`], in the order of the batches. After a failure
 /// the store throws away whatever it has been handed until [`Store::read_back`] asks it what it
 /// has.
-pub trait Store {
+pub trait Store: fmt::Debug {
     /// Notes a change for the batch that is being collected.
     fn note(&mut self, change: Change<'_>);
 

@@ -13,7 +13,7 @@
 use std::rc::Rc;
 
 use super::mailbox::Mailbox;
-use super::members::Places;
+use super::members::{GroupKey, Places};
 use super::numbers::Numbers;
 use super::store::BatchNumber;
 use super::{Seq, Stamp};
@@ -31,6 +31,8 @@ pub struct User {
     pub(super) devices: Vec<Device>,
     pub(super) plain: u32,
     pub(super) groups: Places,
+    /// Those of the groups that end with the user's last connection.
+    pub(super) passing: Vec<GroupKey>,
     /// The batch in which something about the user was last changed.
     pub(super) touched: BatchNumber,
 }
@@ -85,6 +87,7 @@ impl User {
             devices: Vec::new(),
             plain: 0,
             groups: Places::default(),
+            passing: Vec::new(),
             touched: BatchNumber::default(),
         }
     }

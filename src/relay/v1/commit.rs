@@ -38,6 +38,8 @@ pub(super) enum Release {
     Live { to: ConnId, after: Seq, entry: Entry },
     /// A message for the plain connections of a user.
     Plain { user: Rc<str>, except: Option<ConnId>, entry: Entry },
+    /// A message for the plain connections of the members of a group.
+    PlainGroup { except: Option<ConnId>, entry: Entry },
     /// Nothing, unless it fails.
     PlainUnsent(ConnId),
     /// The answer to the push API.
@@ -139,6 +141,7 @@ impl<S: Store> Sessions<S> {
             // Their senders are asked to send again, or the greeting is repeated.
             Release::Live { .. }
             | Release::Plain { .. }
+            | Release::PlainGroup { .. }
             | Release::Receipt(_)
             | Release::Welcome(_) => {}
         }
@@ -195,6 +198,9 @@ impl<S: Store> Sessions<S> {
             Release::Live { to, after, entry } => self.live_released(to, after, entry),
             Release::Plain { user, except, entry } => {
                 self.effects.push(Effect::Plain { user, except, entry });
+            }
+            Release::PlainGroup { except, entry } => {
+                self.effects.push(Effect::PlainGroup { except, entry });
             }
             Release::Pushed { token, posted } => {
                 self.effects.push(Effect::Pushed { token, outcome: Ok(posted) });

@@ -116,7 +116,8 @@ impl<S: Store> Sessions<S> {
         }
     }
 
-    pub(super) fn set_ready(&mut self, id: ConnId) {
+    /// A connection that was pumped, and has room again, may have something to read.
+    pub fn set_ready(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         if !conn.is_ready && conn.greeting.is_none() {
             conn.is_ready = true;

@@ -29,10 +29,18 @@ pub enum Effect {
         /// What.
         entry: Entry,
     },
-    /// Send sender and content of an entry to the plain connections of a user.
+    /// Send sender and content of an entry to the plain connections of one user.
     Plain {
         /// Whose connections.
         user: Rc<str>,
+        /// The connection it came from, which does not get it.
+        except: Option<ConnId>,
+        /// What.
+        entry: Entry,
+    },
+    /// Send sender, group and content of an entry to the plain connections of the members of its
+    /// group, `*` being everyone.
+    PlainGroup {
         /// The connection it came from, which does not get it.
         except: Option<ConnId>,
         /// What.
@@ -84,12 +92,16 @@ impl Closing {
     pub const MALFORMED: Closing = Closing { code: 4400, reason: "malformed" };
     /// An id so old that nobody knows what became of it.
     pub const FORGOTTEN_ID: Closing = Closing { code: 4400, reason: "forgotten_id" };
+    /// `hello.user` is another than the connection's.
+    pub const WRONG_USER: Closing = Closing { code: 4403, reason: "wrong_user" };
     /// Nothing was heard for too long.
     pub const TIMEOUT: Closing = Closing { code: 4408, reason: "timeout" };
     /// The same client connected again: the newer connection wins.
     pub const REPLACED: Closing = Closing { code: 4409, reason: "replaced" };
     /// There are as many records as there may be.
     pub const TOO_MANY_USERS: Closing = Closing { code: 4429, reason: "too_many_users" };
+    /// The server holds as many bytes as it may, and what this connection is owed is too much.
+    pub const OVERLOADED: Closing = Closing { code: 4503, reason: "overloaded" };
     /// The server is restarting.
     pub const RESTARTING: Closing = Closing { code: 1012, reason: "restarting" };
 }

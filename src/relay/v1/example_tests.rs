@@ -283,7 +283,7 @@ fn plain_connections_and_backends_go_through_the_same_log() {
     talk.said.clear();
     talk.sessions.plain_connections("alice", 1);
     talk.sessions.plain_connections("eve", 1);
-    let plain = PlainSender { conn: talk.slots.insert(()), user: "eve" };
+    let plain = PlainSender { conn: talk.slots.insert(()), user: "eve", copies: Copies::Others };
     let posted = talk.sessions.post_plain(plain, &to("alice", "1"), talk.now);
     assert_eq!(posted, Ok(Posted { seq: Some(Seq(1)), online: 2 }));
     let nobody = talk.sessions.post_plain(plain, &to("nobody", "1"), talk.now);
@@ -311,7 +311,7 @@ fn r12_whoever_waits_for_a_commit_that_fails_is_told() {
     talk.collect();
     assert_eq!(talk.heard(bob).len(), 1);
     let eve = talk.slots.insert(());
-    let plain = PlainSender { conn: eve, user: "eve" };
+    let plain = PlainSender { conn: eve, user: "eve", copies: Copies::Others };
     assert!(talk.sessions.post_plain(plain, &to("bob", "1"), talk.now).is_ok());
     talk.sessions.push(Push { sender: "billing", token: 5 }, &to("bob", "2"), talk.now);
     talk.say(bob, r#"{"id":1,"receiver":"bob","content":1,"echo":true}"#);

@@ -100,6 +100,9 @@ pub struct Outgoing<'a> {
     pub receipt: Receipt,
     /// How long it is kept.
     pub life: Life,
+    /// To how many plain connections a group message goes besides, its own excepted: whoever
+    /// knows them fills it in.
+    pub beside: u32,
 }
 
 /// Whom a message is for.
@@ -135,6 +138,22 @@ pub enum Unreadable {
         /// With this reason.
         refused: Refused,
     },
+}
+
+impl<'a> Outgoing<'a> {
+    /// What a program or a plain connection sends: without a number or a wish.
+    pub fn plain(to: Destination<'a>, content: &'a str, beside: u32) -> Outgoing<'a> {
+        Outgoing {
+            id: None,
+            sender: None,
+            to,
+            content,
+            echo: Echo::No,
+            receipt: Receipt::Unasked,
+            life: Life::Logged,
+            beside,
+        }
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -277,7 +296,7 @@ impl<'a> Fields<'a> {
             Some("0") => Life::Live,
             Some(_) => return Err(bad("invalid_ttl")),
         };
-        Ok(Outgoing { id, sender, to, content, echo, receipt, life })
+        Ok(Outgoing { id, sender, to, content, echo, receipt, life, beside: 0 })
     }
 
     /// `None`: without a good hello nothing can follow.

@@ -114,7 +114,7 @@ fn a_long_log_leaves_as_the_connection_takes_it() {
         talk_with(LogLimits { entries_max: 10_000, bytes_max: 1 << 30, ..LogLimits::default() });
     let alice = talk.hello("alice", "d001", "");
     talk.sessions.closed(alice, talk.now);
-    let plain = PlainSender { conn: talk.slots.insert(()), user: "eve" };
+    let plain = PlainSender { conn: talk.slots.insert(()), user: "eve", copies: Copies::Others };
     for _ in 0..10_000 {
         let posted = talk.sessions.post_plain(plain, &to("alice", "\"hello\""), talk.now);
         assert!(posted.is_ok(), "{posted:?}");
@@ -153,7 +153,7 @@ fn a_store_that_is_slow_holds_up_its_users_and_not_the_memory() {
     let mut talk = Talk { sessions, slots, said, now: Millis(0), sight: Sight::Shown };
     let bob = talk.hello("bob", "c8f3", "");
     talk.sessions.committed(crate::relay::log::BatchNumber(1));
-    let plain = PlainSender { conn: talk.slots.insert(()), user: "eve" };
+    let plain = PlainSender { conn: talk.slots.insert(()), user: "eve", copies: Copies::Others };
     for _ in 0..10 {
         assert!(talk.sessions.post_plain(plain, &to("bob", "1"), talk.now).is_ok());
         talk.sessions.flush(talk.now);

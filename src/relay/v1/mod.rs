@@ -51,7 +51,7 @@ pub use self::delivery::Pumped;
 pub use self::effect::{Closing, Effect, Posted};
 pub use self::frame::{Destination, Frame, Hello, Life, Outgoing, Position, Unreadable};
 pub use self::numbering::{Ruling, Sight};
-pub use self::posting::{PlainSender, Push};
+pub use self::posting::{Copies, PlainSender, Push};
 pub use self::reply::{Gap, GapReason, Logged, Refused, Reply, Welcome};
 
 use self::commit::{InFlight, Release};
@@ -128,6 +128,8 @@ pub struct Sessions<S> {
     scratch: Vec<u8>,
     /// Where the members of a group are listed while their logs change.
     everybody: Vec<UserKey>,
+    /// How many users messages to groups have gone to.
+    fanned_out: u64,
 }
 
 /// Whether numbered frames are taken.
@@ -199,7 +201,19 @@ impl<S: Store> Sessions<S> {
             effects: Vec::new(),
             scratch: Vec::new(),
             everybody: Vec::new(),
+            fanned_out: 0,
         }
+    }
+
+    /// Says what the wall says when the monotonic clock says 0, for a driver that did not know it
+    /// when it made the sessions: before anything else happens.
+    pub fn start(&mut self, started: Stamp) {
+        self.started = self.started.max(started);
+    }
+
+    /// Exchanges what is to be done, in order, for an empty list with room.
+    pub fn swap_effects(&mut self, with: &mut Vec<Effect>) {
+        std::mem::swap(&mut self.effects, with);
     }
 
     /// What is to be done, in order; empty afterwards.
@@ -215,6 +229,12 @@ impl<S: Store> Sessions<S> {
     /// The store, to be spoken to.
     pub fn store_mut(&mut self) -> &mut S {
         self.book.store_mut()
+    }
+
+    /// How many users messages to groups have gone to since the start: a measure of the work that
+    /// a frame has caused.
+    pub fn fanned_out(&self) -> u64 {
+        self.fanned_out
     }
 
     /// How many connections speak this dialect.
@@ -257,10 +277,52 @@ impl<S: Store> Sessions<S> {
         self.book.forget_idle(conn.user);
     }
 
-    /// How many plain connections a user has now.
+    /// How many plain connections a user has now. With none, and nothing kept, the user is not
+    /// known here.
     pub fn plain_connections(&mut self, user: &str, count: u32) {
         let key = self.book.enter(user);
         self.book.set_plain(key, count);
+        self.book.forget_idle(key);
+    }
+
+    /// A user who is known here is a member of a group for as long as some connection of the
+    /// user's is here. Nothing happens to others.
+    pub fn enroll(&mut self, user: &str, group: &str) {
+        if let Some(key) = self.book.find(user) {
+            self.book.enroll(key, group);
+        }
+    }
+
+    /// A user is no member of a group any more, by whomever it was made one.
+    pub fn strike(&mut self, user: &str, group: &str) {
+        if let Some(key) = self.book.find(user) {
+            self.book.leave(key, group);
+        }
+    }
+
+    /// A user has a record from now on, and is a member of a group until `leave`, or
+    /// [`strike`](Sessions::strike); when the next batch is committed, the store knows it, too.
+    ///
+    /// # Errors
+    ///
+    /// What there is as much of as there may be.
+    pub fn grant(&mut self, user: &str, group: &str, now: Millis) -> Result<(), Refused> {
+        let stamp = self.stamp(now);
+        let key = self.book.enter(user);
+        let outcome = match self.book.open_record(key, stamp) {
+            false => Err(Refused::TOO_MANY_USERS),
+            true if self.book.join(key, group) => Ok(()),
+            true => Err(Refused::TOO_MANY_GROUPS),
+        };
+        self.book.forget_idle(key);
+        outcome
+    }
+
+    /// Sees to it that a user has a record; nothing happens if there are as many as there may be.
+    pub fn keep(&mut self, user: &str, now: Millis) {
+        let stamp = self.stamp(now);
+        let key = self.book.enter(user);
+        self.book.open_record(key, stamp);
         self.book.forget_idle(key);
     }
 

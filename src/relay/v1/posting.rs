@@ -30,8 +30,10 @@ use crate::timer::Millis;
 pub struct PlainSender<'a> {
     /// The connection, which does not get its own messages.
     pub conn: ConnId,
-    /// Who it is.
+    /// Who the message is from.
     pub user: &'a str,
+    /// Whether the devices of that user get it as well.
+    pub copies: Copies,
 }
 
 /// A question of the push API.
@@ -55,10 +57,10 @@ struct Author<'a> {
 
 /// Whether the sender's own devices get what the sender sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Copies {
-    /// They do not: the sender is a program.
+pub enum Copies {
+    /// They do not: somebody else sends in the sender's name.
     None,
-    /// All others do.
+    /// All others do, but the one that sent it.
     Others,
 }
 
@@ -105,7 +107,7 @@ impl<S: Store> Sessions<S> {
             client: "",
             id: 0,
             conn: Some(sender.conn),
-            copies: Copies::Others,
+            copies: sender.copies,
         };
         let posted = self.post_if_up(&author, outgoing, now)?;
         self.open.push(Release::PlainUnsent(sender.conn));
@@ -154,7 +156,8 @@ impl<S: Store> Sessions<S> {
                 let sender = self.book.find(author.name);
                 let is_member = sender.is_some_and(|key| self.book.is_member(key, group));
                 // A backend need not be a member: whoever has the key may write to every group.
-                if !is_member && author.copies == Copies::Others {
+                // About who speaks plain the driver has decided.
+                if !is_member && !author.client.is_empty() {
                     return Err(Refused::NOT_A_MEMBER);
                 }
                 if let Some(key) = self.book.members().find(group) {
@@ -231,12 +234,13 @@ impl<S: Store> Sessions<S> {
         for &key in &everybody {
             let user = self.book.user(key);
             let is_sender = **user.name() == *author.name;
-            posted.online += user.online() - u32::from(is_sender && author.conn.is_some());
+            let own = user.devices().iter().filter(|device| Some(device.conn) == author.conn);
+            posted.online += narrow(user.devices().len() - own.count());
             if user.record().is_none() || outgoing.life == Life::Live {
                 let entry = unlogged.get_or_insert_with(|| {
                     self.entry(author, to, outgoing, Receipt::Unasked, None, now)
                 });
-                self.live(key, author, entry);
+                self.live_to_devices(key, author, entry);
                 continue;
             }
             // R11: for a sender without another client there is nobody to read it.
@@ -245,34 +249,25 @@ impl<S: Store> Sessions<S> {
                 && outgoing.echo == Echo::No
                 && !user.has_client_beside(author.client)
             {
-                self.plain_of(key, author, to, outgoing, &mut logged, now);
                 continue;
             }
             let entry = self.logged_entry(author, to, outgoing, &mut logged, now);
             // R10: group messages drop the oldest, which is announced.
             let _ = self.book.append(key, &entry, Keep::Newest);
-            self.plain(key, author, &entry);
+        }
+        self.fanned_out += everybody.len() as u64;
+        if outgoing.beside > 0 {
+            posted.online += outgoing.beside;
+            let entry = logged
+                .clone()
+                .or(unlogged)
+                .unwrap_or_else(|| self.entry(author, to, outgoing, Receipt::Unasked, None, now));
+            self.open.push(Release::PlainGroup { except: author.conn, entry });
         }
         posted.seq = logged.map(|entry: Entry| entry.seq());
         self.everybody = everybody;
         self.everybody.clear();
         posted
-    }
-
-    /// To the plain connections alone of a sender who has some.
-    fn plain_of(
-        &mut self,
-        key: UserKey,
-        author: &Author<'_>,
-        to: To<'_>,
-        outgoing: &Outgoing<'_>,
-        logged: &mut Option<Entry>,
-        now: Millis,
-    ) {
-        if self.book.user(key).plain() > 0 {
-            let entry = self.logged_entry(author, to, outgoing, logged, now);
-            self.plain(key, author, &entry);
-        }
     }
 
     fn logged_entry(
@@ -341,4 +336,11 @@ impl<S: Store> Sessions<S> {
             self.open.push(Release::Plain { user, except: author.conn, entry });
         }
     }
+}
+
+/// # Panics
+///
+/// For more connections than there can be.
+fn narrow(connections: usize) -> u32 {
+    u32::try_from(connections).expect("invariant: connections are counted by 32 bits")
 }

@@ -27,6 +27,8 @@ pub struct Refused {
 impl Refused {
     /// An `ack` above what was written on its connection.
     pub const ACK_AHEAD: Refused = Refused { code: 400, reason: "ack_ahead" };
+    /// No role of the sender's allows it, whether or not whom it concerns is there.
+    pub const FORBIDDEN: Refused = Refused { code: 403, reason: "forbidden" };
     /// To a group the sender is not a member of, whether or not it exists.
     pub const NOT_A_MEMBER: Refused = Refused { code: 403, reason: "not_a_member" };
     /// `sender` is not who this connection is.
@@ -37,8 +39,14 @@ impl Refused {
     pub const EXPECTED: Refused = Refused { code: 409, reason: "expected" };
     /// This id was refused before; how, is not kept.
     pub const REFUSED: Refused = Refused { code: 410, reason: "refused" };
+    /// The message is longer than the sender's roles allow.
+    pub const TOO_LARGE: Refused = Refused { code: 413, reason: "message_too_large" };
+    /// Too much at once: the same frame passes later.
+    pub const RATE: Refused = Refused { code: 429, reason: "rate" };
     /// The user is in as many groups as one may be.
     pub const TOO_MANY_GROUPS: Refused = Refused { code: 429, reason: "too_many_groups" };
+    /// As many users have a record as there may be.
+    pub const TOO_MANY_USERS: Refused = Refused { code: 429, reason: "too_many_users" };
     /// The server is shutting down.
     pub const DRAINING: Refused = Refused { code: 503, reason: "draining" };
     /// The receiver's log is full of what is not committed yet.

@@ -69,6 +69,9 @@ impl<S: Store> Talk<S> {
                 Effect::Plain { user, entry, .. } => {
                     (self.slots.insert(()), format!("plain {user}: {}", entry.content()))
                 }
+                Effect::PlainGroup { entry, .. } => {
+                    (self.slots.insert(()), format!("plain {:?}: {}", entry.to(), entry.content()))
+                }
                 Effect::Pushed { token, outcome } => {
                     (self.slots.insert(()), format!("push {token}: {outcome:?}"))
                 }
@@ -111,6 +114,7 @@ pub(super) fn to<'a>(receiver: &'a str, content: &'a str) -> Outgoing<'a> {
         echo: Default::default(),
         receipt: Default::default(),
         life: Life::Logged,
+        beside: 0,
     }
 }
 

@@ -303,7 +303,10 @@ impl World {
                     }
                     continue;
                 }
-                Effect::Plain { .. } | Effect::Pushed { .. } | Effect::Unsent { .. } => continue,
+                Effect::Plain { .. }
+                | Effect::PlainGroup { .. }
+                | Effect::Pushed { .. }
+                | Effect::Unsent { .. } => continue,
             };
             let link = self.links.iter_mut().find(|link| link.conn == to);
             if let Some(link) = link.filter(|link| link.is_open_at_server) {
@@ -512,7 +515,9 @@ impl World {
 /// The highest number that an effect shows to anybody.
 fn shown(effect: &Effect) -> Seq {
     match effect {
-        Effect::Deliver { entry, .. } | Effect::Plain { entry, .. } => entry.seq(),
+        Effect::Deliver { entry, .. }
+        | Effect::Plain { entry, .. }
+        | Effect::PlainGroup { entry, .. } => entry.seq(),
         Effect::Reply { reply: Reply::Welcome(welcome), .. } => {
             let (_, at) = welcome.position.clone().unwrap_or_default();
             welcome.gap.map_or(at, |gap| gap.until.max(at))

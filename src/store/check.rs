@@ -21,6 +21,7 @@ use super::place::Place;
 use super::read::{Head, Problems, Reader, Tally};
 use super::{NewEpoch, why_new};
 use crate::relay::log::ServerState;
+use crate::relay::random_epoch;
 
 /// What is to be done with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ pub fn check(
     }
     let is_changed = problems.count > 0 && dropped.is_some();
     if action == Action::NewEpoch || is_changed {
-        label.epoch = file::new_epoch();
+        label.epoch = random_epoch();
         label.whereabouts = whereabouts;
         label.run = Run::Closed.text().to_owned();
         file::set_label(&database, &label).map_err(fail)?;

@@ -9,7 +9,6 @@
 //!
 //! This module does not know users or messages.
 
-use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::backends::FileBackend;
@@ -159,13 +158,6 @@ pub(super) fn begin(database: &Database, sync: Sync) -> Result<WriteTransaction,
     let mut txn = database.begin_write()?;
     txn.set_durability(sync)?;
     Ok(txn)
-}
-
-/// A new epoch: 128 bits that nobody foresees.
-// As the masking keys: SipHash under keys of the operating system, through the standard library.
-pub(super) fn new_epoch() -> String {
-    let secret = RandomState::new();
-    format!("{:016x}{:016x}", secret.hash_one(0), secret.hash_one(1))
 }
 
 /// Does something with a database that may be damaged, or whose disk may be failing, in ways that

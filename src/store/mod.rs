@@ -70,6 +70,7 @@ use crate::config::Durability;
 use crate::relay::log::{
     BatchNumber, Change, Entry, Handed, Outcome, Seq, Store, Stored, StoredRecord,
 };
+use crate::relay::random_epoch;
 
 /// The bytes of an entry, on their way from the store's thread.
 #[derive(Clone, Debug)]
@@ -162,7 +163,7 @@ impl Durable {
         let whereabouts = place.whereabouts().map_err(|error| OpenError::io(&path, error))?;
         let new_epoch = why_new(&label, whereabouts);
         if new_epoch.is_some() {
-            label.epoch = file::new_epoch();
+            label.epoch = random_epoch();
         }
         label.whereabouts = whereabouts;
         label.run = Run::of(durability).text().to_owned();

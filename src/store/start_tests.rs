@@ -74,7 +74,7 @@ fn what_was_committed_is_there_at_the_next_start_in_the_same_epoch() {
 
 #[test]
 fn epochs_are_never_the_same() {
-    let epochs: std::collections::HashSet<String> = (0..100).map(|_| file::new_epoch()).collect();
+    let epochs: std::collections::HashSet<String> = (0..100).map(|_| random_epoch()).collect();
     assert_eq!(epochs.len(), 100);
     assert!(epochs.iter().all(|epoch| epoch.len() == 32));
 }

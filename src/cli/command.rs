@@ -31,7 +31,10 @@ pub(super) fn command() -> Command {
         .about("Reads the configuration of `serve` and every file in it, and says what is wrong")
         .after_help(NOTES);
     // As plain `switchboard` in `--version`, not as `switchboard-echo`.
-    [serve, echo, check, bench::command(), send::command(), token::command()]
+    let commands = [serve, echo, check, bench::command(), send::command(), token::command()];
+    #[cfg(feature = "durable")]
+    let commands = commands.into_iter().chain([super::check_data::command()]);
+    commands
         .into_iter()
         .fold(root, |root, command| root.subcommand(command.display_name("switchboard")))
 }

@@ -276,6 +276,8 @@ impl Driver<'_> {
                 if self.talk.session.is_welcome() && !was_welcome {
                     self.has_stood = true;
                     self.backoff.succeeded();
+                    // From where it goes on is stored before anybody hears that it does.
+                    self.store();
                 }
             }
             Heard::Binary(_) if self.talk.dialect == Some(Dialect::V1) => {
@@ -402,14 +404,17 @@ impl Driver<'_> {
                 filled = Filled::Some;
             }
         }
-        let Some(path) = &self.settings.state else { return filled };
-        match store(path, &mut self.talk) {
-            Ok(()) => filled,
-            Err(error) => {
-                self.end_for_good(format!("cannot write {}: {error}", path.display()));
-                Filled::Stopped
-            }
+        if self.store() { filled } else { Filled::Stopped }
+    }
+
+    /// Stores what has changed; if that fails it is the end.
+    fn store(&mut self) -> bool {
+        let Some(path) = &self.settings.state else { return true };
+        let stored = store(path, &mut self.talk);
+        if let Err(error) = &stored {
+            self.stage = Stage::Over(Some(format!("cannot write {}: {error}", path.display())));
         }
+        stored.is_ok()
     }
 
     fn write(&mut self, now: Millis) {

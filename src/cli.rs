@@ -5,6 +5,7 @@
 //! switchboard echo    [SETTINGS] [LIMITS]
 //! switchboard bench   [OPTIONS] URL
 //! switchboard check-config [SETTINGS] [LIMITS]
+//! switchboard check-data   [OPTIONS] DIR
 //! switchboard send    [OPTIONS] TEXT
 //! switchboard connect [OPTIONS] URL
 //! ```
@@ -33,6 +34,8 @@
 
 mod auth;
 mod bench;
+#[cfg(feature = "durable")]
+pub mod check_data;
 mod command;
 pub mod connect;
 mod endpoint;
@@ -55,6 +58,7 @@ use std::fmt;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
+use crate::config::Durability;
 use crate::net::ListenAddress;
 use crate::tools::bench::Settings;
 pub use auth::Auth;
@@ -73,6 +77,9 @@ pub use value::{Place, Secret, Source};
 pub enum Task {
     /// `switchboard bench`: put load on a server.
     Bench(Box<Settings>),
+    /// `switchboard check-data`: look at a store, and repair it.
+    #[cfg(feature = "durable")]
+    CheckData(Box<check_data::Settings>),
     /// `switchboard connect`: be a client.
     Connect(Box<connect::Settings>),
     /// `switchboard send`: send one message by way of the push API.
@@ -125,6 +132,10 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
     let (what, matches) = what(&root);
     let mode = match what {
         What::Bench => return Ok(Task::Bench(Box::new(bench::settings(matches)?))),
+        #[cfg(feature = "durable")]
+        What::CheckData => {
+            return Ok(Task::CheckData(Box::new(check_data::settings(matches)?)));
+        }
         What::Check => {
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
@@ -151,6 +162,8 @@ enum What {
     Bench,
     Be(Mode),
     Check,
+    #[cfg(feature = "durable")]
+    CheckData,
     Connect,
     Send,
     Token,
@@ -161,6 +174,8 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
     match root.subcommand() {
         Some(("bench", matches)) => (What::Bench, matches),
         Some((command::CHECK, matches)) => (What::Check, matches),
+        #[cfg(feature = "durable")]
+        Some((check_data::CHECK_DATA, matches)) => (What::CheckData, matches),
         Some((connect::CONNECT, matches)) => (What::Connect, matches),
         Some(("send", matches)) => (What::Send, matches),
         Some((token::TOKEN, matches)) => (What::Token, matches),
@@ -202,8 +217,25 @@ pub fn greeting(
     if let Some(page) = pages.next().filter(|_| is_open) {
         text.push_str(&format!("  open http://{page}/ in two windows\n"));
     }
+    if plan.mode == Mode::Serve {
+        text.push_str(&kept(plan));
+    }
     text.push_str(&format!("  up to {connections_max} connections at once\n"));
     text
+}
+
+/// Where messages are kept, for whoever believes that they are.
+fn kept(plan: &Plan) -> String {
+    let Some(dir) = &plan.data else {
+        return "  messages are kept in memory only; --data DIR keeps them on disk\n".to_owned();
+    };
+    let dir = dir.display();
+    match plan.durability {
+        Durability::Commit => format!("  messages are kept in {dir}, each commit synced\n"),
+        Durability::Interval { .. } => {
+            format!("  messages are kept in {dir}, synced by {}\n", plan.durability)
+        }
+    }
 }
 
 // For the subcommands that are no servers.

@@ -31,8 +31,13 @@ pub(super) fn command() -> Command {
         .about("Reads the configuration of `serve` and every file in it, and says what is wrong")
         .after_help(NOTES);
     // As plain `switchboard` in `--version`, not as `switchboard-echo`.
-    [serve, echo, connect::command(), send::command(), token::command(), check, bench::command()]
+    let (connect, send, token) = (connect::command(), send::command(), token::command());
+    let commands = [serve, echo, connect, send, token, check];
+    #[cfg(feature = "durable")]
+    let commands = commands.into_iter().chain([super::check_data::command()]);
+    commands
         .into_iter()
+        .chain([bench::command()])
         .fold(root, |root, command| root.subcommand(command.display_name("switchboard")))
 }
 

@@ -307,6 +307,52 @@ Exit codes:
 mod tests {
     use super::*;
 
+    fn read(line: &str) -> Result<Settings, Exit> {
+        let args = std::iter::once(CONNECT).chain(line.split_whitespace());
+        let matches = command().try_get_matches_from(args).map_err(super::super::from_clap)?;
+        settings(&matches, Surroundings::empty())
+    }
+
+    #[test]
+    fn flags_that_do_not_go_together_are_named() {
+        for (line, wanted) in [
+            ("", "required"),
+            ("http://h", "URL 'http://h': not a URL such as ws://"),
+            ("wss://h", "URL 'wss://h': there is no TLS: only ws:// is possible"),
+            ("ws://h --from then", "--from 'then': allowed: kept, live"),
+            ("ws://h --plain --state f", "--state: the plain dialect has nothing like it"),
+            ("ws://h --plain --receipts", "--receipts: the plain dialect has nothing like it"),
+            ("ws://h --wait --no-reconnect", "--wait contradicts --no-reconnect"),
+            ("ws://h --client a.b", "--client 'a.b': allowed: 1 to 32 of A-Za-z0-9_-"),
+            ("ws://h --token a --token-file b", "--token contradicts --token-file"),
+            ("ws://h/?user=a --user b", "--user: the URL names a user already"),
+            ("ws://h --once", "unexpected argument"),
+        ] {
+            let exit = read(line).expect_err(line);
+            assert_eq!((exit.code, exit.stream), (2, Stream::Stderr), "{line}");
+            assert!(exit.text.contains(wanted), "{line}: {}", exit.text);
+        }
+        assert_eq!(read("ws://h --json").map(|read| read.dialect), Ok(Choice::Any));
+        assert_eq!(read("ws://h --receipts").map(|read| read.dialect), Ok(Choice::V1));
+        let debug = format!("{:?}", read("ws://h --token hidden"));
+        assert!(!debug.contains("hidden"), "{debug}");
+    }
+
+    #[test]
+    fn a_terminal_is_written_to_as_it_wishes() {
+        let plain = read("ws://h").unwrap();
+        let form = |reads, types, name: &'static str, value: &'static str| {
+            let env = move |asked: &str| (asked == name).then(|| OsString::from(value));
+            for_terminal(plain.clone(), reads, types, &env).form
+        };
+        let people = |is_dim, is_shared| Form::People { is_dim, is_shared };
+        assert_eq!(form(true, true, "TERM", "xterm"), people(true, true));
+        assert_eq!(form(true, true, "NO_COLOR", "1"), people(false, true));
+        assert_eq!(form(true, false, "NO_COLOR", ""), people(true, false));
+        assert_eq!(form(true, true, "TERM", "dumb"), people(false, false));
+        assert_eq!(form(false, true, "TERM", "xterm"), people(false, false));
+    }
+
     #[test]
     fn a_user_stands_in_the_query_once_and_escaped() {
         let with_user = |text: &str, user: &str| {

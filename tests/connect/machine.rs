@@ -393,19 +393,19 @@ fn run(seed: u64, entries_max: usize) -> [usize; 5] {
 #[test]
 fn nothing_is_lost_or_doubled_by_cuts_and_kills() {
     let mut total = [0; 5];
-    for seed in 0..60 {
+    for seed in 0..40 {
         let counts = run(seed, 10_000);
         total.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         assert_eq!(counts[4], 0, "seed {seed}: a gap where there is room for everything");
     }
     let [messages, refused, kills, cuts, _] = total;
-    assert!(messages > 8_000 && refused > 20 && kills > 900 && cuts > 1_000, "{total:?}");
+    assert!(messages > 5_000 && refused > 20 && kills > 500 && cuts > 600, "{total:?}");
 }
 
 #[test]
 fn where_logs_are_tiny_what_is_gone_is_announced() {
-    let gaps: usize = (0..50).map(|seed| run(seed, 8)[4]).sum();
-    assert!(gaps > 50, "{gaps}");
+    let gaps: usize = (0..30).map(|seed| run(seed, 8)[4]).sum();
+    assert!(gaps > 30, "{gaps}");
 }
 
 const USERS: usize = 2;

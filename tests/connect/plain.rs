@@ -4,7 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::thread;
+
+use switchboard::outbox::Outbox;
+use switchboard::protocol::{Connection, Endpoint, Input, Step};
+use switchboard::wire::handshake::accept_key;
 
 use super::common::process::{BINARY, Process, clean, command, eventually};
 use super::terminal::{Terminal, event};
@@ -166,30 +169,46 @@ fn any_websocket_server_will_do() {
     assert_eq!(client.end().0, Some(0));
 }
 
-/// It would not end by itself: what waits for a terminal that is stopped has a limit.
+/// A server may take its time for what it was sent. Whoever said Close first would not wait for it.
 #[test]
-fn a_reader_that_is_slow_is_waited_for_in_bounded_memory() {
-    let (_server, url) = server();
-    let mut child = clean(Command::new(BINARY));
-    child.args(["connect", &url, "--plain", "--json", "--user", "slow", "--stay"]);
-    let mut child =
-        child.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary is built");
-    let mut stdout = child.stdout.take().expect("a pipe");
-    let mut start = vec![0; 100];
-    stdout.read_exact(&mut start).expect("it prints");
-    let mut sender = clean(Command::new(BINARY));
-    sender.args(["connect", &url, "--plain", "--json"]);
-    let mut sender =
-        sender.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary is built");
-    let mut input = sender.stdin.take().expect("a pipe");
-    let line = format!("{{\"receiver\":\"slow\",\"content\":\"{}\"}}\n", "x".repeat(100_000));
-    let writer = thread::spawn(move || (0..400).all(|_| input.write_all(line.as_bytes()).is_ok()));
-    assert!(writer.join().expect("no panic"), "40 MB are written");
-    assert!(sender.wait().expect("it ends").code().is_some());
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = resident.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
-    assert!(kilobytes.is_none_or(|peak: u64| peak < 20_000), "{kilobytes:?} kB");
-    child.kill().expect("our own child");
-    child.wait().expect("our own child");
+fn the_end_of_input_waits_until_the_server_has_worked_off_everything() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    let mut client = Terminal::json(&[&url, "--plain"]);
+    client.say("one");
+    client.end_input();
+    let (mut stream, _) = listener.accept().expect("it connects");
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a request");
+        request.push(byte[0]);
+    }
+    let request = String::from_utf8(request).expect("a head");
+    let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
+    let accept = accept_key(key.expect("a key").as_bytes());
+    let accept = String::from_utf8_lossy(&accept).into_owned();
+    let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade";
+    let answer = format!("{head}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n");
+    stream.write_all(answer.as_bytes()).expect("it reads");
+    let (endpoint, mut connection) = (Endpoint::server(), Connection::new());
+    let (mut out, mut heard) = (Outbox::new(), Vec::new());
+    while heard.last().is_none_or(|last| last != "close") {
+        let mut bytes = [0; 1_000];
+        let read = stream.read(&mut bytes).expect("it writes");
+        let mut input = Input::new(&mut bytes[..read]);
+        loop {
+            heard.push(match connection.advance(&endpoint, &mut input, &mut out) {
+                Step::NeedInput => break,
+                Step::Message(message) => String::from_utf8_lossy(message.as_bytes()).into(),
+                Step::Ping(_) => "ping".to_owned(),
+                Step::Closed { .. } => "close".to_owned(),
+                step => panic!("{step:?}"),
+            });
+        }
+        stream.write_all(out.front()).expect("it reads");
+        out.advance(out.front().len());
+    }
+    assert_eq!(heard, ["one", "ping", "close"]);
+    assert_eq!(client.end().0, Some(0));
 }

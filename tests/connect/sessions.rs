@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -241,39 +242,38 @@ fn a_receiver_that_is_killed_misses_nothing_and_knows_what_comes_again() {
     let state = files.path("alice.json");
     let args = [url.as_str(), "--user", "alice", "--state", &state, "--stay"];
     let mut random = Random::new(8);
-    let mut alice = Terminal::json(&args);
-    alice.event("welcome");
     let mut bob = Terminal::json(&[&url, "--user", "bob"]);
-    (1..=900).for_each(|n| bob.say(&format!(r#"{{"receiver":"alice","content":{n}}}"#)));
     let mut seen = Vec::new();
-    let mut kills = 0;
-    while seen.last().is_none_or(|(_, content)| *content < 900) {
-        let until = 1 + random.below(150);
-        let mut heard = Vec::new();
-        for _ in 0..until {
-            let message = alice.event("message");
-            heard.push(message);
-            if heard.last().is_some_and(|message| message["content"] == 900) {
-                break;
-            }
+    Terminal::json(&args).event("welcome");
+    for round in 0..10 {
+        let mut alice = Terminal::json(&args);
+        alice.event("welcome");
+        for n in 1..=90 {
+            bob.say(&format!(r#"{{"receiver":"alice","content":{}}}"#, round * 90 + n));
         }
-        let from = seen.len();
-        let rest = if alice.seen.last().is_some_and(|line| line.contains(":900,")) {
-            Vec::new()
-        } else {
-            kills += 1;
-            let before = alice.seen.len();
-            let all = std::mem::replace(&mut alice, Terminal::json(&args)).kill();
-            all[before..].to_vec()
-        };
-        let rest = rest.iter().map(|line| event(line)).filter(|line| line["event"] == "message");
-        for message in heard.into_iter().chain(rest) {
-            let number = |key: &str| message[key].as_u64().expect("a number");
-            seen.push((number("seq"), number("content")));
+        for _ in 0..random.below(90) {
+            alice.event("message");
         }
-        assert!(seen.len() > from);
+        let lines = alice.kill();
+        seen.extend(lines.iter().filter_map(|line| numbered(line)));
     }
-    // Once each is dropped that has been seen, nothing is missing and all is in order.
+    let mut alice = Terminal::json(&args);
+    while seen.last().is_none_or(|(_, content)| *content < 900) {
+        let message = alice.event("message").to_string();
+        seen.extend(numbered(&message));
+    }
+    assert_eq!(once(seen), (1..=900).collect::<Vec<u64>>());
+}
+
+/// The `seq` and the content of a message.
+fn numbered(line: &str) -> Option<(u64, u64)> {
+    let message = event(line);
+    let number = |key: &str| message[key].as_u64().expect("a number");
+    (message["event"] == "message").then(|| (number("seq"), number("content")))
+}
+
+/// What whoever drops the numbers that are not above all before them has seen.
+fn once(seen: Vec<(u64, u64)>) -> Vec<u64> {
     let (mut highest, mut contents) = (0, Vec::new());
     for (seq, content) in seen {
         if seq > highest {
@@ -281,8 +281,62 @@ fn a_receiver_that_is_killed_misses_nothing_and_knows_what_comes_again() {
             contents.push(content);
         }
     }
-    assert_eq!(contents, (1..=900).collect::<Vec<u64>>());
-    assert!(kills > 3, "{kills}");
+    contents
+}
+
+/// What nobody has read is not acknowledged, takes no memory without bound, and comes again.
+#[test]
+fn a_reader_that_is_stuck_is_waited_for_in_bounded_memory_and_misses_nothing() {
+    let server = Process::start(command(&["serve", "--log-bytes", "128m", "--log-total", "1g"]));
+    let url = format!("ws://{}/", server.addr);
+    let files = Temporary::new("stuck");
+    let state = files.path("alice.json");
+    let args = [url.as_str(), "--user", "alice", "--state", &state, "--stay"];
+    Terminal::json(&args).event("welcome");
+    let mut stuck = clean(Command::new(super::common::process::BINARY));
+    stuck.arg("connect").args(args).arg("--json").stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut stuck = stuck.spawn().expect("the binary is built");
+    let mut stdout = BufReader::new(stuck.stdout.take().expect("a pipe"));
+    let mut read = String::new();
+    while !read.contains("welcome") {
+        stdout.read_line(&mut read).expect("it prints");
+    }
+    let mut other = Terminal::json(&[&url, "--user", "alice", "--stay"]);
+    other.event("welcome");
+    let mut bob = Terminal::json(&[&url, "--user", "bob"]);
+    let filler = "x".repeat(100_000);
+    (1..=200).for_each(|n| {
+        let to = r#""receiver":"alice","content""#;
+        bob.say(&format!(r#"{{{to}:"{filler}"}}"#));
+        bob.say(&format!(r#"{{{to}:{n}}}"#));
+    });
+    // What this one has got, the stuck one would have got too.
+    other.wait_for("the last message", |line| line.contains(r#""content":200,"#));
+    let status = fs::read_to_string(format!("/proc/{}/status", stuck.id())).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok());
+    assert!(peak.is_none_or(|kilobytes: u64| kilobytes < 17_000), "{peak:?} kB");
+    // It ends all the same, and stores no more than what was read.
+    let term = Command::new("kill").arg(stuck.id().to_string()).status();
+    assert!(term.is_ok_and(|status| status.success()));
+    assert_eq!(stuck.wait().expect("our own child").code(), Some(0));
+    let mut seen = Vec::new();
+    // The last line may be cut.
+    for line in stdout.lines().map_while(Result::ok).filter(|line| line.ends_with('}')) {
+        seen.push(line);
+    }
+    let mut alice = Terminal::json(&args);
+    loop {
+        let line = alice.wait_for("a message", |line| line.contains(r#""event":"message""#));
+        let is_last = event(&line)["content"] == 200;
+        seen.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let is_numbered = |line: &&String| event(line)["content"].is_u64();
+    let numbers = seen.iter().filter(is_numbered).filter_map(|line| numbered(line)).collect();
+    assert_eq!(once(numbers), (1..=200).collect::<Vec<u64>>());
 }
 
 #[test]

@@ -93,13 +93,14 @@ impl Terminal {
         (status.code(), self.stderr(), std::mem::take(&mut self.seen))
     }
 
-    /// Ends it at once, and returns all that it printed.
+    /// Ends it at once, and returns all that it printed, but for a last line that was cut.
     pub fn kill(mut self) -> Vec<String> {
         let _ = self.child.kill();
         let _ = self.child.wait();
         while let Ok(line) = self.lines.recv_timeout(WAIT) {
             self.seen.push(line);
         }
+        self.seen.pop_if(|line| serde_json::from_str::<Value>(line).is_err());
         std::mem::take(&mut self.seen)
     }
 

@@ -368,7 +368,15 @@ impl Session {
         (self.is_known, self.is_changed) = (true, true);
         (self.stage, self.drain_ms) = (Stage::Welcome, None);
         self.heard.clone_from(&position);
-        let after = position.map_or(After::Nothing, After::Position);
+        let after = match position {
+            // There is nothing that somebody could miss: whoever is killed now goes on from here,
+            // and not from the moment of the next attempt.
+            Some(position) if self.unprocessed.is_empty() && !fields.has("gap") => {
+                self.processed = Some(position);
+                After::Nothing
+            }
+            position => position.map_or(After::Nothing, After::Position),
+        };
         self.tell(Event::Welcome { text: text.to_owned(), uncertain }, after);
         if let Some(gap) = fields.raw("gap").and_then(|gap| gap.strip_prefix('{')) {
             let comma = if gap.trim_start().starts_with('}') { "" } else { "," };

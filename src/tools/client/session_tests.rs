@@ -154,21 +154,21 @@ fn r5_what_is_not_above_the_position_is_dropped_and_a_welcome_replaces_it() {
 fn acks_go_after_32_messages_or_250_ms_and_at_once_on_ping() {
     let mut bob = bob();
     welcome(&mut bob, r#""epoch":"e","seq":0,"last":0"#);
-    (1..=31).for_each(|seq| hear(&mut bob, &delivery(seq)));
-    hear(&mut bob, r#"{"type":"ping","seq":31}"#);
+    (1..=32).for_each(|seq| hear(&mut bob, &delivery(seq)));
+    hear(&mut bob, r#"{"type":"ping","seq":32}"#);
     assert_eq!(sent(&mut bob), ["ack0"]);
     told(&mut bob);
-    bob.tick(NOW.after(249));
-    assert_eq!(sent(&mut bob), ["ack31"]);
-    hear(&mut bob, &delivery(32));
-    told(&mut bob);
-    assert_eq!((sent(&mut bob), bob.deadline()), (vec![], Some(NOW.after(250))));
-    hear(&mut bob, r#"{"type":"ping","seq":32}"#);
     assert_eq!(sent(&mut bob), ["ack32"]);
     hear(&mut bob, &delivery(33));
     told(&mut bob);
-    bob.tick(NOW.after(250));
+    bob.tick(NOW.after(249));
+    assert_eq!((sent(&mut bob), bob.deadline()), (vec![], Some(NOW.after(250))));
+    hear(&mut bob, r#"{"type":"ping","seq":33}"#);
     assert_eq!(sent(&mut bob), ["ack33"]);
+    hear(&mut bob, &delivery(34));
+    told(&mut bob);
+    bob.tick(NOW.after(250));
+    assert_eq!(sent(&mut bob), ["ack34"]);
 }
 
 #[test]
@@ -207,6 +207,23 @@ fn a_killed_client_goes_on_where_it_was() {
     hear(&mut bob, r#"{"type":"welcome","user":"bob","epoch":"e","seq":4,"last":2}"#);
     assert_eq!(told(&mut bob), ["welcome 0", r#"true "tag":2"#]);
     assert_eq!(sent(&mut bob), ["3=3"]);
+}
+
+#[test]
+fn where_a_client_went_on_from_is_known_before_anybody_sees_the_welcome() {
+    let mut bob = bob();
+    let position = |bob: &Session| -> Value {
+        let stored: Value = serde_json::from_str(&bob.snapshot().to_json()).unwrap();
+        stored["seq"].clone()
+    };
+    welcome(&mut bob, r#""epoch":"e","seq":4,"last":0"#);
+    assert_eq!(position(&bob), 4);
+    // But a gap that nobody has seen is announced again.
+    let gap = r#""gap":{"after":4,"until":9,"reason":"overflow"}"#;
+    welcome(&mut bob, &format!(r#""epoch":"e","seq":9,"last":0,{gap}"#));
+    assert_eq!(position(&bob), 4);
+    told(&mut bob);
+    assert_eq!(position(&bob), 9);
 }
 
 #[test]

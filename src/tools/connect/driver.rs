@@ -56,6 +56,7 @@ pub fn run(settings: &Settings) -> Result<Ending, ClientError> {
         backoff: Backoff::default(),
         has_stood: false,
         is_input_over: false,
+        is_interrupted: false,
         stage: Stage::Running,
         is_busy: false,
         buffer: vec![0; READ_BYTES],
@@ -80,6 +81,7 @@ struct Driver<'a> {
     /// Some connection has been of use.
     has_stood: bool,
     is_input_over: bool,
+    is_interrupted: bool,
     stage: Stage,
     /// The last turn did something that makes another one useful.
     is_busy: bool,
@@ -139,6 +141,7 @@ impl Driver<'_> {
             let timeout = if self.is_busy { Duration::ZERO } else { self.timeout() };
             let wake = self.clients.wait(&mut ready, timeout)?;
             if wake == Wake::Interrupted {
+                self.is_interrupted = true;
                 self.quit();
             }
             for event in &ready {
@@ -276,6 +279,8 @@ impl Driver<'_> {
                 if self.talk.session.is_welcome() && !was_welcome {
                     self.has_stood = true;
                     self.backoff.succeeded();
+                    // From where it goes on is stored before anybody hears that it does.
+                    self.store();
                 }
             }
             Heard::Binary(_) if self.talk.dialect == Some(Dialect::V1) => {
@@ -402,14 +407,17 @@ impl Driver<'_> {
                 filled = Filled::Some;
             }
         }
-        let Some(path) = &self.settings.state else { return filled };
-        match store(path, &mut self.talk) {
-            Ok(()) => filled,
-            Err(error) => {
-                self.end_for_good(format!("cannot write {}: {error}", path.display()));
-                Filled::Stopped
-            }
+        if self.store() { filled } else { Filled::Stopped }
+    }
+
+    /// Stores what has changed; if that fails it is the end.
+    fn store(&mut self) -> bool {
+        let Some(path) = &self.settings.state else { return true };
+        let stored = store(path, &mut self.talk);
+        if let Err(error) = &stored {
+            self.stage = Stage::Over(Some(format!("cannot write {}: {error}", path.display())));
         }
+        stored.is_ok()
     }
 
     fn write(&mut self, now: Millis) {
@@ -502,8 +510,14 @@ impl Driver<'_> {
     fn finish(mut self, why: Option<String>) -> Result<Ending, ClientError> {
         let mut ready = Vec::new();
         self.print();
+        let until = self.now().after(CLOSE_MS);
         while self.printer.waiting_bytes() > 0 && !self.printer.is_broken() {
-            self.clients.wait(&mut ready, Duration::from_secs(1))?;
+            // Whoever ends it does not wait for somebody who may never read.
+            if self.is_interrupted && self.now() >= until {
+                break;
+            }
+            let wake = self.clients.wait(&mut ready, Duration::from_secs(1))?;
+            self.is_interrupted |= wake == Wake::Interrupted;
         }
         let (units, now) = (self.printer.take_units(), self.now());
         self.talk.session.processed(units, now);

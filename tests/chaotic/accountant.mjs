@@ -130,7 +130,7 @@ class Audit {
     if (!message) return this.#find('strays', `${what}: nobody sent it`);
     const { sender, intent } = message;
     if (event.isBroken) this.#find('strays', `${what}: it is not whole`);
-    if (event.sender !== sender.user) this.#find('strays', `${what}: said to be from ${event.sender}`);
+    if (event.sender !== sender.user) this.#find('strays', `${what}: as if from ${event.sender}`);
     if (!audience(intent, sender, [device]).length) this.#find('strays', `${what}: not for it`);
     if (event.seq !== undefined) message.places.push({ epoch: event.epoch, seq: event.seq });
     if (intent.group === GROUP && event.seq !== undefined) ledger.inGroup(event);
@@ -161,7 +161,7 @@ class Audit {
       const isContrary = said.some(({ e, epoch }) => e !== first.e && epoch === first.epoch);
       if (isContrary) this.#find('faults', `${message.name}: was both accepted and refused`);
       if (message.outcomes.some(({ uncertain }) => uncertain)) {
-        this.#find('faults', `${message.name}: its sender lost its name, though nobody else had it`);
+        this.#find('faults', `${message.name}: its sender lost its name, which nobody else had`);
       }
       if (!first) {
         this.figures.unknown += 1;
@@ -186,7 +186,8 @@ class Audit {
     for (const device of this.devices) {
       const heard = this.ledgers.get(device.name).heard.get(message.name);
       if (heard?.epoch !== undefined && heard.epoch === epoch) {
-        this.#find('strays', `${message.name}: refused (${code} ${reason}), delivered to ${device.name}`);
+        const why = `${code} ${reason}`;
+        this.#find('strays', `${message.name}: refused (${why}), delivered to ${device.name}`);
       }
     }
   }
@@ -201,7 +202,8 @@ class Audit {
         this.figures.excused += 1;
       } else {
         this.#pending += 1;
-        this.#fail('losses', `${message.name}: accepted, not at ${device.name}, ${this.#where(message)}`);
+        const where = this.#where(message);
+        this.#fail('losses', `${message.name}: accepted, not at ${device.name}, ${where}`);
       }
     }
   }
@@ -240,10 +242,12 @@ class Audit {
 
   #isStranger({ intent, sender }, device, ledger, epoch, low) {
     const came = ledger.arrivals.get(epoch) ?? Infinity;
-    if (intent.receiver !== device.user && device.user === sender.user && came > intent.t) return true;
+    const isCopy = intent.receiver !== device.user && device.user === sender.user;
+    if (isCopy && came > intent.t) return true;
     if (intent.group !== GROUP) return false;
     const ofUser = this.devices.filter(({ user }) => user === device.user);
-    return !ofUser.some(({ name }) => (this.ledgers.get(name).groupFrom.get(epoch) ?? Infinity) <= low);
+    const since = ofUser.map(({ name }) => this.ledgers.get(name).groupFrom.get(epoch) ?? Infinity);
+    return Math.min(...since) > low;
   }
 
   /** Behind which place it is and up to which, if no device has it: between its sender's others. */
@@ -364,8 +368,9 @@ class Ledger {
   #fromOtherEpoch({ number, life }) {
     if (this.kind === 'rust') return 'again';
     const since = this.#count - number;
-    const hasForgotten = since >= SEEN_MAX || (life < this.life && this.#countAtLife - number >= SEEN_KEPT);
-    return hasForgotten ? 'again' : this.#wrong('duplicates', 'it was there, in an older epoch');
+    const beforeLife = life < this.life ? this.#countAtLife - number : 0;
+    if (since >= SEEN_MAX || beforeLife >= SEEN_KEPT) return 'again';
+    return this.#wrong('duplicates', 'it was there, in an older epoch');
   }
 
   #repeated(name, place) {

@@ -109,7 +109,10 @@ test('a group message is owed to everybody', () => {
 });
 
 test('a gap covers what lies in it, and nothing beside it', () => {
-  for (const [after, until, found] of [[0, 7, []], [6, 7, []], [7, 9, ['losses']], [0, 6, ['losses']]]) {
+  const beside = ['losses'];
+  for (const [after, until, found] of [
+    [0, 7, []], [6, 7, []], [7, 9, beside], [0, 6, beside],
+  ]) {
     const here = world();
     here.intend('a-js#1', { receiver: 'b' });
     here.ok('a-js#1');
@@ -120,7 +123,10 @@ test('a gap covers what lies in it, and nothing beside it', () => {
 });
 
 test('if no device has it, it lies between the others of its sender', () => {
-  for (const [after, until, found] of [[0, 8, []], [5, 6, []], [7, 9, ['losses']], [0, 4, ['losses']]]) {
+  const beside = ['losses'];
+  for (const [after, until, found] of [
+    [0, 8, []], [5, 6, []], [7, 9, beside], [0, 4, beside],
+  ]) {
     const here = world();
     for (const [k, seq] of [[1, 5], [2, 0], [3, 8]]) {
       here.intend(`a-js#${k}`, { receiver: 'c', echo: true });

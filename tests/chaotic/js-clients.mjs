@@ -2,7 +2,7 @@
  * A process with some devices that use the shipped JavaScript client. It is killed at any moment
  * and started again on the same files.
  *
- *     node js-clients.mjs '{"url":"ws://127.0.0.1:…","devices":[{"name":"u0-js","user":"u0"}],…}'
+ *     node js-clients.mjs '{"url":"ws://…","devices":[{"name":"u0-js","user":"u0"}],…}'
  *
  * It takes lines on its standard input: `go` (begin to send), `stop` (send nothing more), `online`
  * (the network is said to be back). It ends with its input.
@@ -103,16 +103,20 @@ class Device {
 /** More than may be unanswered, so that the outbox is never far from full. */
 const PENDING_MAX = 300;
 
-/** The WebSocket that the client is given, which notes the welcomes that come over it. */
+/** The WebSocket that the client is given, which notes what the client does not tell. */
 function watched(journal) {
   return class extends WebSocket {
     constructor(...given) {
       super(...given);
       this.on('message', (data) => {
         const text = String(data);
-        if (!text.startsWith('{"type":"welcome"')) return;
-        const { epoch, seq, resumed, last } = JSON.parse(text);
-        journal.write({ e: 'welcome', epoch, seq, resumed, last });
+        if (text.startsWith('{"type":"welcome"')) {
+          const { epoch, seq, resumed, last } = JSON.parse(text);
+          journal.write({ e: 'welcome', epoch, seq, resumed, last });
+        } else if (text.startsWith('{"type":"error"') && text.includes('"retry":true')) {
+          const { code, reason } = JSON.parse(text);
+          journal.write({ e: 'retry', code, reason });
+        }
       });
     }
   };

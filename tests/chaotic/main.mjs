@@ -11,8 +11,8 @@ import { SABOTAGE } from './sabotage.mjs';
 
 /** What is printed of each round and of all, in this order. */
 const SHOWN = ['messages', 'accepted', 'refused', 'unknown', 'delivered', 'repeated', 'excused',
-  'gaps', 'retries', 'connections', 'cuts', 'freezes', 'delayed', 'throttled', 'reordered', 'stalls',
-  'kills', 'restarts', 'fills', 'jumps', 'crashes'];
+  'gaps', 'retries', 'connections', 'cuts', 'freezes', 'delayed', 'throttled', 'reordered',
+  'stalls', 'kills', 'restarts', 'fills', 'jumps', 'crashes'];
 const WRONG = ['losses', 'duplicates', 'disorder'];
 const FINDINGS_SHOWN = 20;
 
@@ -21,6 +21,7 @@ const { values, positionals } = parseArgs({
   options: {
     seed: { type: 'string' },
     rounds: { type: 'string' },
+    only: { type: 'string' },
     users: { type: 'string', default: '6' },
     rate: { type: 'string', default: '4' },
     sabotage: { type: 'string' },
@@ -79,6 +80,7 @@ async function main() {
     console.log(`round ${number + 1}, ${kind}, ${Math.round(seconds)} s: ${ROUNDS[kind].what}`);
     const round = new Round({
       kind, seconds, number, seed, directory, faketime, sabotage,
+      only: values.only?.split(','),
       users: Number(values.users),
       rate: Number(values.rate),
       server: environment.SWITCHBOARD_BIN,
@@ -97,7 +99,8 @@ async function main() {
   }
   const wrong = WRONG.map((name) => `${name} ${total[name]}`).join(', ');
   console.log(`all: ${line(total, SHOWN)}`);
-  console.log(`chaos ${isGood ? 'ok' : 'FAILED'}: ${total.messages} messages, ${wrong}, seed ${seed}`);
+  const verdict = isGood ? 'ok' : 'FAILED';
+  console.log(`chaos ${verdict}: ${total.messages} messages, ${wrong}, seed ${seed}`);
   process.exit(isGood ? 0 : 1);
 }
 

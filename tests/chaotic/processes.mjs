@@ -15,6 +15,7 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const running = new Set();
 // Whatever ends this process ends those too.
 process.on('exit', () => { for (const child of running) child.kill('SIGKILL'); });
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
 
 /** A child process, and the promise of its end. */
 function start(command, given, options) {
@@ -133,7 +134,8 @@ export class RustClient extends Client {
     fs.closeSync(log);
     this.#outputs.push(new Tail(file));
     this.#note({ e: 'life' });
-    if (!this.#isIn) child.stdin.write(`${JSON.stringify({ type: 'join', group: GROUP, tag: 'join' })}\n`);
+    const join = { type: 'join', group: GROUP, tag: 'join' };
+    if (!this.#isIn) child.stdin.write(`${JSON.stringify(join)}\n`);
     return child;
   }
 
@@ -204,7 +206,8 @@ export function readEvent(line) {
     }
     case 'ok':
       if (tag === 'join') return { e: 'joined' };
-      return typeof tag === 'number' ? { e: 'ok', k: tag, logged: line.logged, dup: line.dup } : null;
+      if (typeof tag !== 'number') return null;
+      return { e: 'ok', k: tag, logged: line.logged, dup: line.dup };
     case 'error':
       if (line.retry) return { e: 'retry', code: line.code, reason: line.reason };
       if (typeof tag !== 'number') return { e: 'fault', reason: JSON.stringify(line) };
@@ -240,6 +243,7 @@ export class Server {
   async start() {
     const { server, flags, faketime } = this.#options;
     const env = { ...process.env };
+    delete env.SWITCHBOARD_BIN; // no setting of the server's
     if (faketime) {
       Object.assign(env, {
         LD_PRELOAD: faketime,
@@ -251,9 +255,9 @@ export class Server {
         NO_FAKE_STAT: '1',
       });
     }
-    // A file-size limit ends a process by a signal unless it ignores that; a full disk does not.
-    const child = start('sh', ['-c', 'trap "" XFSZ; exec "$@"', 'sh', server, 'serve',
-      '--listen', '127.0.0.1:0', ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = start(server, ['serve', '--listen', '127.0.0.1:0', ...flags], {
+      env, stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.child = child;
     this.isWanted = true;
     const port = await new Promise((resolve) => {
@@ -308,12 +312,15 @@ export class Server {
     setTimeout(() => child.kill('SIGCONT'), time);
   }
 
-  /** No file of the server may grow beyond what the largest has now and `more` bytes. */
-  async fill(more) {
+  /**
+   * No file of the server may grow beyond a part of what the largest has now. With a part below 1
+   * the disk does not only have no room: it refuses places that were written before.
+   */
+  async fill(part) {
     const { data } = this.#options;
     const sizes = fs.readdirSync(data).map((name) => fs.statSync(path.join(data, name)).size);
     this.figures.fills += 1;
-    await this.#limit(Math.max(0, ...sizes) + more);
+    await this.#limit(Math.floor(Math.max(0, ...sizes) * part));
   }
 
   async unfill() { await this.#limit('unlimited'); }

@@ -151,8 +151,8 @@ class Pair {
     if (this.isOver) return;
     this.#proxy.figures.cuts += 1;
     this.isLopsided = true;
-    const sockets = { both: [this.client, this.server], client: [this.client], server: [this.server] };
-    for (const socket of sockets[sides]) {
+    const sockets = [this.client, this.server];
+    for (const socket of sides === 'both' ? sockets : [this[sides]]) {
       if (how === 'RST') socket.resetAndDestroy();
       else socket.destroySoon();
     }

@@ -53,7 +53,7 @@ export const ROUNDS = {
 };
 
 const WEIGHTS = {
-  kill: 3, restart: 1, stall: 1, fill: 2, jump: 2, crash: 6, freeze: 2, cut: 2, online: 6,
+  kill: 3, restart: 1, stall: 1, fill: 3, jump: 2, crash: 6, freeze: 2, cut: 2, online: 6,
 };
 
 /** Short, so that what takes a minute in life takes seconds here. */
@@ -74,7 +74,9 @@ export class Round {
   /** @param {object} options see main.mjs; `kind` is a key of ROUNDS */
   constructor(options) {
     this.options = options;
-    this.kind = ROUNDS[options.kind];
+    const kind = ROUNDS[options.kind];
+    const events = kind.events.filter((name) => options.only?.includes(name) ?? true);
+    this.kind = { ...kind, events };
     this.random = new Random(`${options.seed} ${options.number}`);
   }
 
@@ -163,16 +165,18 @@ export class Round {
     const until = Date.now() + this.options.seconds * 1_000;
     const weights = Object.fromEntries(this.kind.events.map((name) => [name, WEIGHTS[name]]));
     if (!this.options.faketime) delete weights.jump;
-    // The first few are one of each, so that even a short round has all.
+    // The first few are one of each, one after the other, so that even a short round has all.
     const first = Object.keys(weights);
     while (Date.now() < until) {
       await sleep(this.random.scaled(200, 2_500));
-      const name = first.length
+      const isFirst = first.length > 0;
+      const name = isFirst
         ? first.splice(this.random.below(first.length), 1)[0]
         : this.random.weighted(weights);
       const doing = this[name]().catch((error) => this.#unexpected(`${name}: ${error.stack}`));
       this.#busy.add(doing);
       doing.then(() => this.#busy.delete(doing));
+      if (isFirst) await doing;
       this.#poll();
     }
     for (const one of this.clients) one.letSend(false);
@@ -224,9 +228,10 @@ export class Round {
   async fill() {
     if (this.isAtWork || this.isFull) return;
     this.isFull = true;
-    const child = this.server.child;
-    await this.server.fill(this.random.pick([0, 4_096, 100_000]));
-    await sleep(this.random.scaled(500, 5_000));
+    const { child, figures } = this.server;
+    const isFirst = figures.fills === 0;
+    await this.server.fill(isFirst ? 0.2 : this.random.pick([1, 0.9, 0.5, 0.2, 0]));
+    await sleep(isFirst ? 3_000 : this.random.scaled(500, 5_000));
     if (this.server.child !== child || !this.isFull) return;
     await this.server.unfill();
     this.isFull = false;
@@ -268,17 +273,16 @@ export class Round {
       await this.online();
       await sleep(1_000);
       this.#poll();
-      const audited = audit(this.#tampered(), this.kind);
+      const audited = audit(this.devices, this.kind);
       const count = this.devices.reduce((sum, { events }) => sum + events.length, 0);
       if (audited.pending || count !== counted) quietSince = Date.now();
       counted = count;
       const isQuiet = Date.now() - quietSince >= QUIET_MS;
       const isBroken = this.#faults.length > 0 && Date.now() > until - CALM_MS + 20_000;
-      if (isQuiet || isBroken || Date.now() > until) return audited;
+      if (isQuiet || isBroken || Date.now() > until) break;
     }
+    return audit(this.options.sabotage?.(this.devices) ?? this.devices, this.kind);
   }
-
-  #tampered() { return this.options.sabotage?.(this.devices) ?? this.devices; }
 
   #end() {
     this.#isOver = true;
@@ -293,13 +297,17 @@ export class Round {
 
   /** A round in which too little happened shows nothing. */
   #complainOfQuiet(figures, findings) {
-    const wanted = { kill: 'kills', fill: 'fills', jump: 'jumps', crash: 'crashes', stall: 'stalls' };
+    const wanted = {
+      kill: 'kills', fill: 'fills', jump: 'jumps', crash: 'crashes', stall: 'stalls',
+    };
     const needed = ['accepted', 'delivered', 'cuts', 'freezes', 'reordered'];
+    if (this.kind.events.includes('fill')) needed.push('retries');
     for (const event of this.kind.events) {
       if (wanted[event] && (event !== 'jump' || this.options.faketime)) needed.push(wanted[event]);
     }
     for (const name of needed) {
-      if (!figures[name]) findings.push({ kind: 'quiet', text: `no ${name} in this round: too short` });
+      const text = `no ${name} in this round: too short`;
+      if (!figures[name]) findings.push({ kind: 'quiet', text });
     }
   }
 }

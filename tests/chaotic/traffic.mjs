@@ -1,7 +1,7 @@
 /**
  * What the devices say to one another, and whom it is for.
  *
- *     u0-js (device of u0)  --{"d":"u0-js","k":17,"p":"…"}-->  u3-js, u3-rust, and u0-rust (a copy)
+ *     u0-js (device of u0)  --{"d":"u0-js","k":17,"p":"…"}-->  u3-js, u3-rust, u0-rust (a copy)
  *
  * A message is named by the device that sent it and its number there, which has nothing to do with
  * the ids and seqs of the dialect. Its padding follows from its name, so that whoever receives it

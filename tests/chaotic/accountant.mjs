@@ -15,6 +15,8 @@
  *   - When the server has lost its epoch, so that senders repeat what was not answered, a message
  *     may come again under the new epoch. The JavaScript client recognises it as long as it
  *     remembers it.
+ *   - What one device sent is in order in each epoch, and not from one to the next: what nobody
+ *     got of it in the old one is perhaps repeated in the new one.
  *   - An unlogged message (ttl 0) may not arrive, but not twice either.
  */
 
@@ -135,11 +137,10 @@ class Audit {
     if (event.seq !== undefined) message.places.push({ epoch: event.epoch, seq: event.seq });
     if (intent.group === GROUP && event.seq !== undefined) ledger.inGroup(event);
     const verdict = ledger.delivery(message.name, event);
-    if (verdict === 'new') {
-      this.figures.delivered += 1;
-      const last = ledger.lastFrom.get(sender.name) ?? 0;
+    if (verdict === 'new' || verdict === 'anew') {
+      this.figures[verdict === 'new' ? 'delivered' : 'repeated'] += 1;
+      const last = ledger.follow(sender.name, event.k);
       if (last > event.k) this.#fail('disorder', `${what}: came after ${sender.name}#${last}`);
-      ledger.lastFrom.set(sender.name, Math.max(last, event.k));
     } else if (verdict === 'again') {
       this.figures.repeated += 1;
     } else {
@@ -294,7 +295,7 @@ class Ledger {
   /** How many different messages came so far, and when a life began. */
   #count = 0;
   #countAtLife = 0;
-  lastFrom = new Map();
+  #lastFrom = new Map();
   gaps = [];
   arrivals = new Map();
   groupFrom = new Map();
@@ -325,7 +326,18 @@ class Ledger {
     this.groupFrom.set(epoch, Math.min(seq, this.groupFrom.get(epoch) ?? Infinity));
   }
 
-  /** `new`, `again` (and it may), `duplicates`, or `disorder`; `why` says what is wrong. */
+  /** The number of the last message of a device in this epoch, before this one. */
+  follow(sender, k) {
+    const key = `${this.epoch} ${sender}`;
+    const last = this.#lastFrom.get(key) ?? 0;
+    this.#lastFrom.set(key, Math.max(last, k));
+    return last;
+  }
+
+  /**
+   * `new`; `anew` in another epoch or `again` after a crash, where that may be; `duplicates` or
+   * `disorder`: then `why` says what is wrong.
+   */
   delivery(name, { seq, epoch }) {
     const at = epoch ?? this.epoch;
     const verdict = this.#delivery(name, seq, at);
@@ -366,10 +378,10 @@ class Ledger {
   }
 
   #fromOtherEpoch({ number, life }) {
-    if (this.kind === 'rust') return 'again';
+    if (this.kind === 'rust') return 'anew';
     const since = this.#count - number;
     const beforeLife = life < this.life ? this.#countAtLife - number : 0;
-    if (since >= SEEN_MAX || beforeLife >= SEEN_KEPT) return 'again';
+    if (since >= SEEN_MAX || beforeLife >= SEEN_KEPT) return 'anew';
     return this.#wrong('duplicates', 'it was there, in an older epoch');
   }
 

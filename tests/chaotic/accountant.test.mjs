@@ -223,6 +223,31 @@ test('what comes again under a new epoch the JavaScript client recognises', () =
   assert.deepEqual(here.kinds(), ['duplicates']);
 });
 
+test('order is kept in an epoch, also among what comes anew', () => {
+  for (const [epoch, kinds] of [['e1', ['disorder']], ['e2', []]]) {
+    const here = world();
+    here.intend('a-js#1', { receiver: 'c', ttl: 0 });
+    here.intend('a-js#2', { receiver: 'c' });
+    for (const one of ['a-rust', 'c-rust']) here.hear(one, 'a-js#2', 9);
+    if (epoch === 'e2') here.welcome('e2');
+    here.hear('c-rust', 'a-js#1', undefined, undefined);
+    here.ok('a-js#1');
+    here.ok('a-js#2');
+    assert.deepEqual(here.kinds(), kinds, epoch);
+  }
+  const here = world();
+  for (const k of [1, 2]) {
+    here.intend(`a-js#${k}`, { receiver: 'c' });
+    for (const one of ['a-rust', 'c-rust']) here.hear(one, `a-js#${k}`, k);
+  }
+  here.welcome('e2');
+  for (const k of [2, 1]) {
+    here.ok(`a-js#${k}`);
+    for (const one of ['a-rust', 'c-rust']) here.hear(one, `a-js#${k}`, 3 - k, 'e2');
+  }
+  assert.deepEqual(here.kinds(), ['disorder', 'disorder']);
+});
+
 test('what was refused is delivered to nobody', () => {
   const here = world();
   here.intend('a-js#1', { receiver: 'c' });

@@ -7,7 +7,10 @@
 
 mod dialects;
 mod hello;
+#[path = "../common/random.rs"]
+mod random;
 mod resume;
+mod simulation;
 #[path = "../common/world.rs"]
 mod world;
 

@@ -27,14 +27,16 @@ use std::rc::Rc;
 pub(super) use self::clock::{BEAT_TIMER, SWEEP_TIMER};
 use super::Relay;
 use super::access::policy::Action;
-use super::log::{Entry, LogLimits, Memory, Stamp, Store, Stored};
+use super::envelope::Events;
+use super::log::{Book, Entry, LogLimits, Memory, Stamp, Store, Stored};
 use super::name::Name;
 use super::narrow;
+use super::presence::write_names;
 use super::reply::{Refusal, Target};
 use super::session::Excess;
 use super::v1::{
-    Closing, Destination, Effect, Frame, Hello, Outgoing, PlainSender, Refused, Ruling,
-    SessionLimits, Sessions, Sight, Standing,
+    Closing, Destination, Effect, Facts, Frame, Hello, Outgoing, PlainSender, Refused, Ruling,
+    SessionCounts, SessionLimits, Sessions, Sight, Standing,
 };
 use crate::config::Limits;
 use crate::engine::Context;
@@ -126,6 +128,7 @@ impl Carrier {
                 records_max: narrow(limits.log_users_max),
                 clients_max: narrow(limits.log_clients_max),
                 groups_max: narrow(limits.groups_per_user_max),
+                memberships_max: narrow(limits.memberships_max),
             },
             ping_ms: limits.session_ping_ms,
             silence_max_ms: limits.session_silence_ms,
@@ -179,6 +182,16 @@ impl Carrier {
     /// Whether somebody is known to the sessions.
     pub(super) fn knows(&self, user: &str) -> bool {
         self.sessions.book().find(user).is_some()
+    }
+
+    /// The logs.
+    pub(super) fn book(&self) -> &Book<Box<dyn Store>> {
+        self.sessions.book()
+    }
+
+    /// How much there is, and was.
+    pub(super) fn counts(&self) -> SessionCounts {
+        self.sessions.counts()
     }
 
     /// The sessions themselves.
@@ -243,18 +256,18 @@ impl Relay {
         sessions.hello(id, &name, hello, standing, now);
         self.carrier.set_beat(id, now.after(1));
         self.carrier.set_timer(cx);
-        self.acquaint(user);
+        self.acquaint(user, now);
     }
 
     /// What is known about a user here and there is made the same: how many plain connections there
     /// are, and which groups the user is in.
-    pub(super) fn acquaint(&mut self, user: UserKey) {
+    pub(super) fn acquaint(&mut self, user: UserKey, now: Millis) {
         let routes = self.identities.routes();
         let name = Rc::clone(routes.shared_name(user));
         if !self.carrier.knows(&name) {
             return;
         }
-        self.count_plain(&name);
+        self.count_plain(&name, now);
         for group in self.identities.groups().names_of(user) {
             self.carrier.sessions.enroll(&name, group);
         }
@@ -265,16 +278,31 @@ impl Relay {
         }
     }
 
+    /// A guest has become somebody.
+    pub(super) fn rename(&mut self, number: &str, user: UserKey, now: Millis) {
+        if self.carrier.knows(number) {
+            self.count_plain(number, now);
+        }
+        self.acquaint(user, now);
+    }
+
     /// Tells the sessions over how many plain connections somebody is here whom they know.
-    pub(super) fn count_plain(&mut self, name: &str) {
+    pub(super) fn count_plain(&mut self, name: &str, now: Millis) {
         let routes = self.identities.routes();
         let connections = routes.find(name).map_or(&[][..], |user| routes.connections(user));
         let plain = connections.iter().filter(|&&id| self.carrier.is_plain(id)).count();
-        self.carrier.sessions.plain_connections(name, u32::try_from(plain).unwrap_or(u32::MAX));
+        let plain = u32::try_from(plain).unwrap_or(u32::MAX);
+        self.carrier.sessions.plain_connections(name, plain, now);
     }
 
     fn carry_frame(&mut self, cx: &mut Context<'_>, id: ConnId, mut frame: Frame<'_>, len: usize) {
         let ruling = self.rule(cx, id, &frame, len);
+        if let Frame::Join { groups_max, .. } = &mut frame {
+            *groups_max = self.sessions.limits(id).groups_max.map_or(usize::MAX, narrow);
+        }
+        if let Frame::Members { id: number, .. } | Frame::Presence { id: number, .. } = frame {
+            return self.answer(cx, id, (number, &frame), ruling);
+        }
         if let (Frame::Message(outgoing), Ruling::Allowed(_)) = (&mut frame, ruling) {
             self.address(id, outgoing, cx.now());
         }
@@ -282,16 +310,50 @@ impl Relay {
         self.carrier.sessions.frame(id, &frame, ruling, cx.now());
         // What goes to ten thousand costs its sender as much here as in the plain dialect.
         cx.owe_sends(self.carrier.sessions.fanned_out() - before);
-        if let Frame::Join { group, .. } | Frame::Leave { group, .. } = &frame {
-            self.follow_membership(id, group);
+        match (&frame, ruling) {
+            (Frame::Join { group, events, .. }, Ruling::Allowed(_)) => {
+                self.follow_membership(id, group, *events);
+            }
+            (Frame::Leave { group, .. }, _) => {
+                self.follow_membership(id, group, Events::Unchanged);
+            }
+            _ => {}
         }
+    }
+
+    /// Answers a question about who is here, when it has its turn.
+    fn answer(
+        &mut self,
+        cx: &Context<'_>,
+        from: ConnId,
+        (number, frame): (u64, &Frame<'_>),
+        ruling: Ruling,
+    ) {
+        let Relay { identities, carrier, members_max, .. } = self;
+        let (routes, groups) = (identities.routes(), identities.groups());
+        let look_up = || match frame {
+            Frame::Presence { user, .. } => {
+                let user = routes.find(user);
+                Ok(Facts::Online(user.map_or(0, |user| routes.connections(user).len())))
+            }
+            Frame::Members { group, .. } => {
+                let group = routes.user_of(from).and_then(|user| groups.membership(user, group));
+                let members = groups.members(group.ok_or(Refused::NOT_A_MEMBER)?);
+                let mut names = String::new();
+                let shown = members.iter().take(*members_max);
+                write_names(shown.map(|&user| routes.name(user)), &mut names);
+                Ok(Facts::Members { names: names.into(), count: members.len() })
+            }
+            _ => Err(Refused::REFUSED),
+        };
+        carrier.sessions.ask(from, number, ruling, cx.now(), look_up);
     }
 
     /// Sees to it that the sessions know whom a message is for.
     fn address(&mut self, from: ConnId, outgoing: &mut Outgoing<'_>, now: Millis) {
         match &outgoing.to {
             Destination::User(receiver) => self.introduce(receiver, now),
-            Destination::Group(group) => outgoing.beside = self.plain_members(group, from),
+            Destination::Group(group) => outgoing.beside = self.plain_members(group, Some(from)),
             Destination::Everyone => {
                 outgoing.beside = u32::try_from(self.rooms.population()).unwrap_or(u32::MAX);
             }
@@ -308,29 +370,43 @@ impl Relay {
         if self.gate.names(user) {
             self.carrier.sessions.keep(user, now);
         }
-        if self.identities.routes().find(user).is_some() {
-            self.count_plain(user);
+        if let Some(key) = self.identities.routes().find(user) {
+            self.count_plain(user, now);
+            self.acquaint(key, now);
         }
     }
 
-    /// To how many plain connections a message to a group goes.
-    fn plain_members(&self, group: &str, from: ConnId) -> u32 {
+    /// Whether what is for a user goes by the log: it does for who has one, or may have one by a
+    /// token, and for who speaks switchboard.v1.
+    pub(super) fn goes_by_log(&mut self, user: &str, now: Millis) -> bool {
+        if self.gate.names(user) {
+            self.introduce(user, now);
+        }
+        let book = self.carrier.sessions.book();
+        book.find(user).is_some_and(|key| {
+            let user = book.user(key);
+            user.record().is_some() || !user.devices().is_empty()
+        })
+    }
+
+    /// To how many plain connections a message to a group goes, but for the one it comes from.
+    pub(super) fn plain_members(&self, group: &str, from: Option<ConnId>) -> u32 {
         let (routes, groups) = (self.identities.routes(), self.identities.groups());
         let members = groups.find(group).map_or(&[][..], |key| groups.members(key));
         let connections = members.iter().flat_map(|&user| routes.connections(user));
-        let plain = connections.filter(|&&to| to != from && self.carrier.is_plain(to));
+        let plain = connections.filter(|&&to| Some(to) != from && self.carrier.is_plain(to));
         u32::try_from(plain.count()).unwrap_or(u32::MAX)
     }
 
     /// What a session has joined or left, its user has in the plain dialect, too.
-    fn follow_membership(&mut self, id: ConnId, group: &str) {
+    fn follow_membership(&mut self, id: ConnId, group: &str, events: Events) {
         let routes = self.identities.routes();
         let Some(user) = routes.user_of(id) else { return };
         let book = self.carrier.sessions.book();
         let known = book.find(routes.name(user));
         let is_member = known.is_some_and(|key| book.is_member(key, group));
         match is_member {
-            true => self.identities.enroll(user, group),
+            true => drop(self.identities.join(id, user, group, usize::MAX, events)),
             false => self.identities.leave(user, group),
         }
     }
@@ -351,7 +427,14 @@ impl Relay {
             }
         }
         let (action, sight) = match frame {
+            Frame::Join { group, events: Events::On, .. }
+                if !self.sessions.permits(id, Action::Members(group)) =>
+            {
+                return Ruling::Refused(Refused::FORBIDDEN);
+            }
             Frame::Join { group, .. } => (Some(Action::Join(group)), None),
+            Frame::Members { group, .. } => (Some(Action::Members(group)), None),
+            Frame::Presence { user, .. } => (Some(Action::Presence(user)), None),
             Frame::Message(Outgoing { to, .. }) => match to {
                 Destination::Everyone => (Some(Action::Broadcast), None),
                 Destination::Group(group) => {
@@ -400,7 +483,7 @@ impl Relay {
         group: &Name<'_>,
         content: &str,
     ) {
-        let beside = self.plain_members(group, from);
+        let beside = self.plain_members(group, Some(from));
         let outgoing = Outgoing::plain(Destination::Group(group.clone()), content, beside);
         let before = self.carrier.sessions.fanned_out();
         if let Err(refused) = self.carrier.sessions.post_plain(sender, &outgoing, cx.now()) {

@@ -29,7 +29,7 @@ fn plain_offers_without_a_known_name_are_answered_400_naming_the_known() {
         assert_eq!(status, 400, "{offer}");
         assert!(body.contains("switchboard.plain"), "{offer}: {body}");
     }
-    assert_eq!(world.counts(), Counts { users: 0, groups: 0, rooms: 0, granted: 0, hearing: 0 });
+    assert_eq!(world.counts(), Counts { users: 0, groups: 0, rooms: 0, kept: 0, hearing: 0 });
 }
 
 #[test]

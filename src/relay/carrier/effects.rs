@@ -17,12 +17,13 @@ use std::rc::Rc;
 use super::{FRAMES_MAX, close, plain_refusal};
 use crate::engine::{Context, Delivery};
 use crate::hub::ConnId;
+use crate::hub::routes::UserKey;
 use crate::protocol::MessageKind;
 use crate::relay::Relay;
 use crate::relay::log::{Entry, Outcome, Store, Stored, To};
 use crate::relay::reply::{Target, escape};
 use crate::relay::routing::to_everybody;
-use crate::relay::v1::{Closing, Effect, Posted, Pumped, Refused, Reply};
+use crate::relay::v1::{Closing, Effect, Pumped, Reply};
 use crate::timer::Millis;
 
 impl Relay {
@@ -57,9 +58,22 @@ impl Relay {
         // A membership that was not committed has ended with that.
         for name in names {
             if let Some(user) = self.identities.routes().find(&name) {
-                self.acquaint(user);
+                self.realign(user, now);
             }
         }
+    }
+
+    /// What the book says of a user's groups is so.
+    fn realign(&mut self, user: UserKey, now: Millis) {
+        let book = self.carrier.book();
+        let Some(key) = book.find(self.identities.routes().name(user)) else { return };
+        let here = self.identities.groups().names_of(user);
+        let gone: Vec<Box<str>> =
+            here.filter(|group| !book.is_member(key, group)).map(Box::from).collect();
+        for group in gone {
+            self.identities.leave(user, &group);
+        }
+        self.acquaint(user, now);
     }
 
     /// A connection has room again.
@@ -182,9 +196,6 @@ impl Relay {
         let plain = plain.filter(is_meant);
         to_everybody(cx, &mut self.gaps, plain, MessageKind::Text, &parts);
     }
-
-    /// The push API's message was taken, or not.
-    fn pushed(&mut self, _cx: &mut Context<'_>, _token: u64, _outcome: Result<Posted, Refused>) {}
 }
 
 /// What is owed and cannot be given ends the connection: its client learns on its next one what it

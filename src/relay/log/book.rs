@@ -41,6 +41,8 @@ pub struct Book<S> {
     floor: Seq,
     bytes: u64,
     records: usize,
+    /// How many memberships are kept, of all users together.
+    kept: usize,
     /// The batch that is being collected.
     open: BatchNumber,
     touched: Vec<Touched>,
@@ -70,6 +72,18 @@ pub enum Appended {
     Logged,
 }
 
+/// What became of a wish to be a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Joining {
+    /// As many memberships are kept as may be, of all users together.
+    Full,
+    /// The user is a member.
+    Joined,
+    /// The user is in as many groups as one may be.
+    TooMany,
+}
+
 /// A batch that was handed over.
 #[derive(Debug)]
 pub struct Sealed {
@@ -96,6 +110,7 @@ impl<S: Store> Book<S> {
             floor,
             bytes: 0,
             records: 0,
+            kept: 0,
             open: BatchNumber(1),
             touched: Vec::new(),
             is_changed: false,
@@ -169,6 +184,11 @@ impl<S: Store> Book<S> {
         self.records
     }
 
+    /// How many memberships are kept, of all users together.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
     /// The limits.
     pub fn limits(&self) -> &LogLimits {
         &self.limits
@@ -214,20 +234,30 @@ impl<S: Store> Book<S> {
         let device = user.devices.swap_remove(at);
         self.end_passing(key);
         let user = &mut self.users[key.0];
-        let Some(record) = &mut user.record else { return };
-        record.seen = record.seen.max(now);
-        if let Some(client) = record.clients.iter_mut().find(|kept| kept.name == device.client) {
+        let mut clients = user.record.iter_mut().flat_map(|record| &mut record.clients);
+        if let Some(client) = clients.find(|kept| kept.name == device.client) {
             client.seen = client.seen.max(now);
         }
-        let name = Rc::clone(&user.name);
-        self.mark(key);
-        self.store.note(Change::Seen { user: &name, at: now });
+        self.see(key, now);
     }
 
     /// How many plain connections the user has now.
-    pub fn set_plain(&mut self, key: UserKey, plain: u32) {
-        self.users[key.0].plain = plain;
+    pub fn set_plain(&mut self, key: UserKey, plain: u32, now: Stamp) {
+        let before = std::mem::replace(&mut self.users[key.0].plain, plain);
         self.end_passing(key);
+        if plain < before {
+            self.see(key, now);
+        }
+    }
+
+    /// The user was here until now.
+    fn see(&mut self, key: UserKey, now: Stamp) {
+        let user = &mut self.users[key.0];
+        let Some(record) = &mut user.record else { return };
+        record.seen = record.seen.max(now);
+        let name = Rc::clone(&user.name);
+        self.mark(key);
+        self.store.note(Change::Seen { user: &name, at: now });
     }
 
     /// Sees to it that the user has a record; `false` if there are as many as there may be.
@@ -375,28 +405,40 @@ impl<S: Store> Book<S> {
         Some((from, acked))
     }
 
-    /// Makes a user a member; `false` if the user is in as many groups as one may be.
-    pub fn join(&mut self, key: UserKey, name: &str) -> bool {
-        let user = &mut self.users[key.0];
-        match self.members.find(name).filter(|group| user.groups.contains_key(group)) {
+    /// Makes a user a member, of at most `groups_max` groups and no more than everybody may be in:
+    /// for good if the user has a record, else for as long as the user is here.
+    pub fn join(&mut self, key: UserKey, name: &str, groups_max: usize) -> Joining {
+        let user = &self.users[key.0];
+        let own = self.members.find(name).filter(|group| user.groups.contains_key(group));
+        let passing = own.and_then(|group| user.passing.iter().position(|own| *own == group));
+        let is_recorded = user.record.is_some();
+        if own.is_some() && (passing.is_none() || !is_recorded) {
+            return Joining::Joined;
+        }
+        if own.is_none() && user.groups.len() >= groups_max.min(self.limits.groups_max) {
+            return Joining::TooMany;
+        }
+        if !is_recorded {
+            self.enroll(key, name);
+            return Joining::Joined;
+        }
+        if self.kept >= self.limits.memberships_max {
+            return Joining::Full;
+        }
+        match passing {
             // One who was a member for the time being is one for good.
-            Some(group) => match user.passing.iter().position(|passing| *passing == group) {
-                Some(at) => drop(user.passing.swap_remove(at)),
-                None => return true,
-            },
-            None if user.groups.len() >= self.limits.groups_max => return false,
+            Some(at) => drop(self.users[key.0].passing.swap_remove(at)),
             None => {
                 let (group, place) = self.members.add(key, name);
                 self.users[key.0].groups.insert(group, place);
             }
         }
-        if self.users[key.0].record.is_some() {
-            self.mark(key);
-            // R10: who is a member at a message's seq gets it.
-            let (seq, user) = (self.issue(), &self.users[key.0].name);
-            self.store.note(Change::Join { user, group: name, seq });
-        }
-        true
+        self.kept += 1;
+        self.mark(key);
+        // R10: who is a member at a message's seq gets it.
+        let (seq, user) = (self.issue(), &self.users[key.0].name);
+        self.store.note(Change::Join { user, group: name, seq });
+        Joining::Joined
     }
 
     /// Makes a user a member for as long as the user is here: nothing of it is kept.
@@ -410,7 +452,7 @@ impl<S: Store> Book<S> {
         user.passing.push(group);
     }
 
-    /// Ends a membership, if there is one.
+    /// Ends a membership, if there is one, whether or not it is kept.
     pub fn leave(&mut self, key: UserKey, name: &str) {
         let Some(group) = self.members.find(name) else { return };
         let passing = &mut self.users[key.0].passing;
@@ -421,6 +463,7 @@ impl<S: Store> Book<S> {
         if !self.strike(key, group) || passed.is_some() || self.users[key.0].record.is_none() {
             return;
         }
+        self.kept -= 1;
         self.mark(key);
         let (seq, user) = (self.issue(), &self.users[key.0].name);
         self.store.note(Change::Leave { user, group: name, seq });
@@ -447,6 +490,13 @@ impl<S: Store> Book<S> {
         group.is_some_and(|group| self.users[key.0].groups.contains_key(&group))
     }
 
+    /// Whether a user is in a group also when the user is away.
+    pub fn is_kept(&self, key: UserKey, group: &str) -> bool {
+        let user = &self.users[key.0];
+        let group = self.members.find(group).filter(|group| user.groups.contains_key(group));
+        user.record.is_some() && group.is_some_and(|group| !user.passing.contains(&group))
+    }
+
     fn strike(&mut self, key: UserKey, group: GroupKey) -> bool {
         let Some(place) = self.users[key.0].groups.remove(&group) else { return false };
         if let Some(moved) = self.members.take(group, place) {
@@ -456,7 +506,11 @@ impl<S: Store> Book<S> {
     }
 
     fn leave_all(&mut self, key: UserKey) {
-        self.users[key.0].passing.clear();
+        let user = &mut self.users[key.0];
+        if user.record.is_some() {
+            self.kept -= user.groups.len() - user.passing.len();
+        }
+        user.passing.clear();
         let groups: Vec<GroupKey> = self.users[key.0].groups.keys().copied().collect();
         for group in groups {
             self.strike(key, group);
@@ -565,6 +619,7 @@ impl<S: Store> Book<S> {
             self.enroll(key, group);
         }
         let Some(stored) = stored else { return self.forget_idle(key) };
+        self.kept += stored.groups.len();
         let mailbox = Mailbox::restored(stored.dropped, stored.acked, stored.entries);
         let clients = stored.clients.into_iter();
         let clients = clients.map(|(name, numbers, seen)| Client { name, numbers, seen });

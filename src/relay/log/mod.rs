@@ -28,7 +28,7 @@ mod user;
 
 use std::fmt;
 
-pub use self::book::{Appended, Book, Keep, Sealed};
+pub use self::book::{Appended, Book, Joining, Keep, Sealed};
 pub use self::entry::{Draft, Echo, Entry, Receipt, To};
 pub use self::mailbox::Mailbox;
 pub use self::members::{GroupKey, Members};
@@ -83,6 +83,8 @@ pub struct LogLimits {
     pub clients_max: usize,
     /// Groups of one user.
     pub groups_max: usize,
+    /// Memberships that are kept, of all users together.
+    pub memberships_max: usize,
 }
 
 impl Default for LogLimits {
@@ -95,6 +97,7 @@ impl Default for LogLimits {
             records_max: 1_000_000,
             clients_max: 64,
             groups_max: 1_000,
+            memberships_max: 1_000_000,
         }
     }
 }

@@ -57,6 +57,8 @@ pub(super) enum Release {
 pub(super) struct InFlight {
     sealed: Sealed,
     releases: Vec<Release>,
+    /// How many messages it puts into logs.
+    logged: u64,
 }
 
 impl<S: Store> Sessions<S> {
@@ -70,7 +72,8 @@ impl<S: Store> Sessions<S> {
         self.held += releases.len();
         if let Some(sealed) = self.book.seal(stamp) {
             let number = sealed.number;
-            self.in_flight.push_back(InFlight { sealed, releases });
+            let logged = std::mem::take(&mut self.tally.open);
+            self.in_flight.push_back(InFlight { sealed, releases, logged });
             let handed = self.book.store_mut().commit(number);
             if handed == Handed::Committed || !holds(Rule::R12) {
                 self.committed(number);
@@ -88,6 +91,7 @@ impl<S: Store> Sessions<S> {
         while self.in_flight.front().is_some_and(|batch| batch.sealed.number <= number) {
             let Some(batch) = self.in_flight.pop_front() else { return };
             self.book.commit(batch.sealed.counter);
+            self.tally.logged += batch.logged;
             for touched in &batch.sealed.touched {
                 if let Some(key) = self.book.find_touched(touched) {
                     self.wake(key);
@@ -111,6 +115,7 @@ impl<S: Store> Sessions<S> {
             void.extend(batch.releases);
         }
         void.append(&mut self.open);
+        self.tally.open = 0;
         self.held = 0;
         for release in void {
             self.void(release);

@@ -226,10 +226,9 @@ class Switchboard {
     this.#options = options;
     const address = new URL(url, global.location?.href);
     address.protocol = address.protocol.replace('http', 'ws');
-    const { user, client } = options;
+    const { user } = options;
     this.#WebSocket = options.WebSocket ?? global.WebSocket;
     if (!this.#WebSocket) throw new TypeError('no WebSocket here: give one as { WebSocket }');
-    if (client && !/^[\w-]{1,32}$/.test(client)) throw new TypeError(`not good as client: ${client}`);
     if (user !== undefined) address.searchParams.set('user', user);
     this.#url = address.href;
     // Without a name nobody could tell whose outbox it is.
@@ -281,7 +280,7 @@ class Switchboard {
   }
 
   /** Ends the connection. What was not accepted stays in storage for the next one. */
-  close() { this.#stop('closed', 1000, 'closed'); }
+  close() { this.#stop('closed'); }
 
   // ---- beginning and end ----------------------------------------------------------------------
 
@@ -298,8 +297,12 @@ class Switchboard {
     if (this.#isOver()) return this.#release();
     this.#tryTo(() => this.#shelf.write());
     this.#disown(this.#shelf.items.filter(({ isStray }) => isStray));
+    const { groups } = this.#shelf;
+    // What a closed tab left goes to groups that this one is in, and joins none for good.
+    if (this.#isChild) groups.clear();
     for (const group of this.#options.groups ?? []) {
-      if (!this.#shelf.groups.has(group) && !this.#pendingFor(group)) this.join(group);
+      if (this.#isChild) groups.set(group);
+      else if (!groups.has(group) && !this.#pendingFor(group)) this.join(group);
     }
     for (const start of this.#early.splice(0)) start();
     return this.#open();
@@ -362,7 +365,8 @@ class Switchboard {
       const isLeft = this.#storage.getItem(`${prefix}:${JSON.parse(text).head}`) !== null;
       if (isLeft && `${slot}` !== `${this.#slot}` && !this.#children.has(slot)
         && isAbandoned(this.#storage, prefix)) {
-        const child = new Switchboard(this.#url, { ...this.#options, groups: [] }, slot);
+        const groups = [...this.#shelf.groups.keys()];
+        const child = new Switchboard(this.#url, { ...this.#options, groups }, slot);
         this.#children.set(slot, child);
         child.on('error', (error) => this.#fault(error));
         child.on('settled', (event) => this.#emit('settled', event));
@@ -676,12 +680,11 @@ class Switchboard {
   // R10: memberships end with the record. Without an id first, because messages to the group may
   // have been numbered before; then with one, which is answered and cannot be lost.
   #rejoin(isResumed) {
-    if (this.#isChild) return;
     for (const [group, wish] of this.#shelf.groups) {
       const presence = wish || undefined;
       const isPending = this.#pendingFor(group); // from a connection that ended before
       if (!isResumed || presence || isPending) this.#say({ type: 'join', group, presence });
-      if (!isResumed && !isPending) {
+      if (!isResumed && !isPending && !this.#isChild) {
         this.#tryTo(() => this.#shelf.push({ type: 'join', group, presence }));
       }
     }

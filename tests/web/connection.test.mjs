@@ -20,7 +20,6 @@ test('the address carries the user, the offer the dialect, the hello the token',
 
 test('what cannot work is said at once', async (t) => {
   const desk = new Desk(t);
-  await assert.rejects(desk.start({ client: 'no name' }), TypeError);
   const { connect } = await import('../../src/web/switchboard.js');
   assert.throws(() => connect('/path', { WebSocket: desk.WebSocket }), TypeError);
   const { WebSocket } = globalThis;

@@ -51,8 +51,8 @@ const ICON: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 16 1
 <path d=\"M3 5h3l4 6h3M3 11h3l4-6h3\" fill=\"none\" stroke=\"#fff\" stroke-width=\"1.6\"/></svg>\n";
 
 /// The page is one file: its own script and style, a `data:` icon, the client beside it, and
-/// connections to where it came from; in CSP `'self'` takes in `ws:` and `wss:` to the same host and
-/// port.
+/// connections to where it came from; in CSP `'self'` takes in `ws:` and `wss:` to the same host
+/// and port.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self' 'unsafe-inline'; \
 style-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
 form-action 'none'; frame-ancestors 'none'";

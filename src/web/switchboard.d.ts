@@ -129,7 +129,7 @@ export interface Events {
   presence: { group: string; joined: string[]; left: string[]; members?: number };
   /** The receiver's first device has it: a hint, at most once. */
   receipt: { mid: string; user: string };
-  /** What no promise tells: a handler that threw, storage that failed, a complaint of the server. */
+  /** What no promise tells: a handler threw, storage failed, the server complained. */
   error: Error;
   /** How a message fared, also one of an earlier page or of a tab that was closed. */
   settled: { message: Outgoing; result?: Accepted; error?: SwitchboardError };

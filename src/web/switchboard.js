@@ -66,7 +66,7 @@ const ACK_MS = 250;
 const WELCOME_MS = 20_000; // a connection that is not welcome by then is given up
 const ANSWER_MS = 5_000; // the same for one that is asked if it is alive
 const GRACE_MS = 10_000; // how late a ping of the server may be
-const STABLE_MS = 5_000; // a connection that lasted so long begins a new backoff
+const STABLE_MS = 1_000; // a connection that lasted so long begins a new backoff
 const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const RELOAD_MS = 1_000; // what the page before a reload may take to let go of its slot
@@ -102,8 +102,8 @@ function denied(cause) {
  * What one client keeps: who it is, its outbox and its position.
  *
  *     p      {"client":"k2…","attempt":9,"own":17,"head":4,"groups":[["room1",null]],"at":…}
- *     p:pos  ["9f…",41,["bob c8f3:17",…]]            epoch and seq, and what was seen last; a tab has
- *                                                   a copy, as another may go on with what it left
+ *     p:pos  ["9f…",41,["bob c8f3:17",…]]          epoch and seq, and what was seen last; a tab has
+ *                                                 a copy, as another may go on with what it left
  *     p:4    k2…:16 {"receiver":"alice",…}          numbered; an empty string is settled
  *     p:5           {"receiver":"alice",…}          not sent yet; nothing at p:6 is the end
  */
@@ -113,7 +113,8 @@ function openShelf(storage, server, slot, client, tab) {
   const keyOf = (place) => `${prefix}:${place}`;
   const meta = JSON.parse(storage.getItem(prefix)) ?? { client, attempt: 0, own: 0, head: 1 };
   const groups = new Map(meta.groups);
-  const [epoch, seq, seen] = JSON.parse(tab?.getItem(copy) ?? storage.getItem(`${prefix}:pos`)) ?? [];
+  const kept = tab?.getItem(copy) ?? storage.getItem(`${prefix}:pos`);
+  const [epoch, seq, seen] = JSON.parse(kept) ?? [];
   const items = [];
   let tail = meta.head;
   for (let text; (text = storage.getItem(keyOf(tail))) !== null; tail += 1) {

@@ -1,4 +1,4 @@
-// The client in Node against the real server: the dialect as it is, not as a test believes it to be.
+// The client in Node against the real server: the dialect as it is, not as a test believes it is.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -56,7 +56,8 @@ function person(user, { near = server, isDeaf, ...options } = {}) {
     look();
   });
   const contents = () => heard.filter((one) => !one?.state && !one?.gap && !one?.receipt);
-  return { chat, heard, note, until, contents, open: () => until(() => chat.state === 'open', 'open') };
+  const open = () => until(() => chat.state === 'open', 'open');
+  return { chat, heard, note, until, contents, open };
 }
 
 /** A proxy that can cut, and hold up, everything that goes through it. */
@@ -195,7 +196,8 @@ real('a token that is refused is asked for once more, then it stops', async (t) 
   const folder = join(MODULES, 'tokens');
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'tokens.json');
-  writeFileSync(file, '{"tokens":[{"token":"b7c1b0f0f3a94e0e93b1","user":"nora"}]}', { mode: 0o600 });
+  const table = '{"tokens":[{"token":"b7c1b0f0f3a94e0e93b1","user":"nora"}]}';
+  writeFileSync(file, table, { mode: 0o600 });
   const own = await startServer({ more: ['--auth', `tokens:${file}`] });
   t.after(() => own.stop());
   const given = ['expired', 'b7c1b0f0f3a94e0e93b1'];

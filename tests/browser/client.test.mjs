@@ -24,7 +24,10 @@ function boot(user) {
   const kept = JSON.parse(sessionStorage.getItem('heard') ?? '[]');
   const list = document.createElement('ol');
   list.id = 'heard';
-  const show = (text) => { list.append(document.createElement('li')); list.lastChild.append(text); };
+  const show = (text) => {
+    list.append(document.createElement('li'));
+    list.lastChild.append(text);
+  };
   kept.forEach(show);
   document.body.append(list);
   return import('/switchboard.js').then(({ connect }) => {

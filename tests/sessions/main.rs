@@ -5,9 +5,12 @@
 
 #![cfg(feature = "relay")]
 
+mod asking;
 mod dialects;
 mod hello;
+mod push;
 mod resume;
+mod shelf;
 #[path = "../common/world.rs"]
 mod world;
 

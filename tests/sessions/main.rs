@@ -8,6 +8,7 @@
 mod asking;
 mod dialects;
 mod hello;
+mod limits;
 mod push;
 mod resume;
 mod shelf;

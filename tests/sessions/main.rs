@@ -6,6 +6,7 @@
 #![cfg(feature = "relay")]
 
 mod asking;
+mod attacks;
 mod dialects;
 mod hello;
 mod limits;

@@ -351,6 +351,24 @@ impl Peer {
         self.world.send(self.id, MessageKind::Text, text.as_bytes());
     }
 
+    /// Sends text messages that arrive together.
+    pub fn say_all(&self, texts: &[String]) {
+        let inner = &mut *self.world.0.borrow_mut();
+        let line = inner.lines.get_mut(&self.id).expect("a line of this client");
+        let mut bytes = Vec::new();
+        for text in texts {
+            let mut out = Outbox::new();
+            let parts = [text.as_bytes()];
+            assert!(line.connection.send_parts(&inner.client, MessageKind::Text, &parts, &mut out));
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = out.io_slices(&mut slices);
+            bytes.extend(slices[..filled].iter().flat_map(|slice| slice.iter()));
+        }
+        inner.engine.begin_tick(inner.now, UnixMillis(inner.now.0));
+        let _ = inner.engine.receive(self.id, &mut bytes);
+        inner.tick();
+    }
+
     /// Sends a binary message.
     pub fn say_binary(&self, bytes: &[u8]) {
         self.world.send(self.id, MessageKind::Binary, bytes);

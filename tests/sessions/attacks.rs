@@ -260,3 +260,28 @@ fn memberships_are_as_many_as_may_be_whoever_wants_them() {
     bob.say(r#"{"type":"join","group":"b","id":3}"#);
     assert_eq!((texts(&bob), world.counts().kept), (vec![r#"{"type":"ok","id":3}"#.into()], 2));
 }
+
+#[test]
+fn short_questions_with_long_answers_are_answered_one_after_the_other() {
+    let mut config = config();
+    config.limits.session_ring_bytes = 10_000;
+    let (world, _) = kept_with(config);
+    let members: Vec<Peer> = (0..100)
+        .map(|n| {
+            let peer = world.connect("/", Some(&format!("{n}{}", "x".repeat(100))));
+            peer.say(r#"{"type":"join","group":"g"}"#);
+            peer
+        })
+        .collect();
+    let bob = here(&world, "bob", "c8f3");
+    bob.say(r#"{"type":"join","group":"g","id":1}"#);
+    bob.heard();
+    let question = |id: u64| format!(r#"{{"type":"members","group":"g","id":{id}}}"#);
+    let flood: Vec<String> = (2..1_000).map(question).collect();
+    bob.say_all(&flood);
+    let heard = frames(&bob);
+    assert_eq!((heard.len(), &heard[0]["count"]), (2, &(members.len() + 1).into()));
+    assert_eq!((&heard[1]["reason"], &heard[1]["expect"]), (&"rate".into(), &3.into()));
+    bob.say(&question(3));
+    assert_eq!(frames(&bob)[0]["type"], "ok", "and again when that has left");
+}

@@ -219,7 +219,8 @@ impl Relay {
     /// A message of a connection that speaks switchboard.v1, and has shown who it is.
     pub(super) fn hear_session(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         let Message::Text(text) = message else {
-            return cx.close(id, CloseCode::UNSUPPORTED_DATA, "frames of switchboard.v1 are text");
+            let reason = "frames of switchboard.v1 are text";
+            return self.sever(cx, id, CloseCode::UNSUPPORTED_DATA, reason);
         };
         let limits = self.envelope_limits;
         let frame = Frame::read(text, &limits);
@@ -256,18 +257,39 @@ impl Relay {
         sessions.hello(id, &name, hello, standing, now);
         self.carrier.set_beat(id, now.after(1));
         self.carrier.set_timer(cx);
-        self.acquaint(user, now);
+        self.acquaint(cx, user);
+    }
+
+    /// Closes a connection whose user is here no more over it from now on, however long the closing
+    /// handshake takes.
+    pub(super) fn sever(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        cx.close(id, code, reason);
+        if !self.carrier.is_plain(id) {
+            self.carrier.sessions.closed(id, cx.now());
+        } else if self.carrier.is_used() {
+            let routes = self.identities.routes();
+            let user = routes.user_of(id).map(|user| Rc::clone(routes.shared_name(user)));
+            if let Some(user) = user.filter(|user| self.carrier.knows(user)) {
+                self.count_plain(cx, &user);
+            }
+        }
     }
 
     /// What is known about a user here and there is made the same: how many plain connections there
     /// are, and which groups the user is in.
-    pub(super) fn acquaint(&mut self, user: UserKey, now: Millis) {
+    pub(super) fn acquaint(&mut self, cx: &Context<'_>, user: UserKey) {
         let routes = self.identities.routes();
         let name = Rc::clone(routes.shared_name(user));
         if !self.carrier.knows(&name) {
             return;
         }
-        self.count_plain(&name, now);
+        self.count_plain(cx, &name);
         for group in self.identities.groups().names_of(user) {
             self.carrier.sessions.enroll(&name, group);
         }
@@ -279,20 +301,22 @@ impl Relay {
     }
 
     /// A guest has become somebody.
-    pub(super) fn rename(&mut self, number: &str, user: UserKey, now: Millis) {
+    pub(super) fn rename(&mut self, cx: &Context<'_>, number: &str, user: UserKey) {
         if self.carrier.knows(number) {
-            self.count_plain(number, now);
+            self.count_plain(cx, number);
         }
-        self.acquaint(user, now);
+        self.acquaint(cx, user);
     }
 
     /// Tells the sessions over how many plain connections somebody is here whom they know.
-    pub(super) fn count_plain(&mut self, name: &str, now: Millis) {
+    pub(super) fn count_plain(&mut self, cx: &Context<'_>, name: &str) {
         let routes = self.identities.routes();
         let connections = routes.find(name).map_or(&[][..], |user| routes.connections(user));
-        let plain = connections.iter().filter(|&&id| self.carrier.is_plain(id)).count();
+        // One that is being closed is here no more, though it may take a while to be gone.
+        let is_here = |&&id: &&ConnId| self.carrier.is_plain(id) && cx.is_open(id);
+        let plain = connections.iter().filter(is_here).count();
         let plain = u32::try_from(plain).unwrap_or(u32::MAX);
-        self.carrier.sessions.plain_connections(name, plain, now);
+        self.carrier.sessions.plain_connections(name, plain, cx.now());
     }
 
     fn carry_frame(&mut self, cx: &mut Context<'_>, id: ConnId, mut frame: Frame<'_>, len: usize) {
@@ -304,7 +328,7 @@ impl Relay {
             return self.answer(cx, id, (number, &frame), ruling);
         }
         if let (Frame::Message(outgoing), Ruling::Allowed(_)) = (&mut frame, ruling) {
-            self.address(id, outgoing, cx.now());
+            self.address(cx, id, outgoing);
         }
         let before = self.carrier.sessions.fanned_out();
         self.carrier.sessions.frame(id, &frame, ruling, cx.now());
@@ -350,10 +374,12 @@ impl Relay {
     }
 
     /// Sees to it that the sessions know whom a message is for.
-    fn address(&mut self, from: ConnId, outgoing: &mut Outgoing<'_>, now: Millis) {
+    fn address(&mut self, cx: &Context<'_>, from: ConnId, outgoing: &mut Outgoing<'_>) {
         match &outgoing.to {
-            Destination::User(receiver) => self.introduce(receiver, now),
-            Destination::Group(group) => outgoing.beside = self.plain_members(group, Some(from)),
+            Destination::User(receiver) => self.introduce(cx, receiver),
+            Destination::Group(group) => {
+                outgoing.beside = self.plain_members(cx, group, Some(from))
+            }
             Destination::Everyone => {
                 outgoing.beside = u32::try_from(self.rooms.population()).unwrap_or(u32::MAX);
             }
@@ -362,25 +388,25 @@ impl Relay {
 
     /// Has the sessions know a user to whom they are to send: one who is here with plain
     /// connections alone, or of whom the token file says that there is such a user.
-    pub(super) fn introduce(&mut self, user: &str, now: Millis) {
+    pub(super) fn introduce(&mut self, cx: &Context<'_>, user: &str) {
         if self.carrier.knows(user) {
             return;
         }
         // Who can come in by a token exists, and is kept for what is meant for him.
         if self.gate.names(user) {
-            self.carrier.sessions.keep(user, now);
+            self.carrier.sessions.keep(user, cx.now());
         }
         if let Some(key) = self.identities.routes().find(user) {
-            self.count_plain(user, now);
-            self.acquaint(key, now);
+            self.count_plain(cx, user);
+            self.acquaint(cx, key);
         }
     }
 
     /// Whether what is for a user goes by the log: it does for who has one, or may have one by a
     /// token, and for who speaks switchboard.v1.
-    pub(super) fn goes_by_log(&mut self, user: &str, now: Millis) -> bool {
+    pub(super) fn goes_by_log(&mut self, cx: &Context<'_>, user: &str) -> bool {
         if self.gate.names(user) {
-            self.introduce(user, now);
+            self.introduce(cx, user);
         }
         let book = self.carrier.sessions.book();
         book.find(user).is_some_and(|key| {
@@ -390,12 +416,13 @@ impl Relay {
     }
 
     /// To how many plain connections a message to a group goes, but for the one it comes from.
-    pub(super) fn plain_members(&self, group: &str, from: Option<ConnId>) -> u32 {
+    pub(super) fn plain_members(&self, cx: &Context<'_>, group: &str, from: Option<ConnId>) -> u32 {
         let (routes, groups) = (self.identities.routes(), self.identities.groups());
         let members = groups.find(group).map_or(&[][..], |key| groups.members(key));
         let connections = members.iter().flat_map(|&user| routes.connections(user));
-        let plain = connections.filter(|&&to| Some(to) != from && self.carrier.is_plain(to));
-        u32::try_from(plain.count()).unwrap_or(u32::MAX)
+        let is_meant =
+            |&&to: &&ConnId| Some(to) != from && self.carrier.is_plain(to) && cx.is_open(to);
+        u32::try_from(connections.filter(is_meant).count()).unwrap_or(u32::MAX)
     }
 
     /// What a session has joined or left, its user has in the plain dialect, too.
@@ -467,7 +494,7 @@ impl Relay {
         receiver: &Name<'_>,
         content: &str,
     ) {
-        self.introduce(receiver, cx.now());
+        self.introduce(cx, receiver);
         let outgoing = Outgoing::plain(Destination::User(receiver.clone()), content, 0);
         if let Err(refused) = self.carrier.sessions.post_plain(sender, &outgoing, cx.now()) {
             self.refuse(cx, from, plain_refusal(refused), Target::Receiver(receiver));
@@ -483,7 +510,7 @@ impl Relay {
         group: &Name<'_>,
         content: &str,
     ) {
-        let beside = self.plain_members(group, Some(from));
+        let beside = self.plain_members(cx, group, Some(from));
         let outgoing = Outgoing::plain(Destination::Group(group.clone()), content, beside);
         let before = self.carrier.sessions.fanned_out();
         if let Err(refused) = self.carrier.sessions.post_plain(sender, &outgoing, cx.now()) {

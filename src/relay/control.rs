@@ -164,11 +164,11 @@ impl Relay {
             return Ok(());
         }
         if here.is_some() {
-            self.count_plain(user, cx.now());
+            self.count_plain(cx, user);
         }
         self.carrier.sessions().grant(user, group, cx.now()).map_err(unkept)?;
         if let Some(key) = here {
-            self.acquaint(key, cx.now());
+            self.acquaint(cx, key);
         }
         Ok(())
     }

@@ -312,7 +312,7 @@ impl Relay {
             Dialect::V1 => self.carrier.open(cx, id),
         }
         if self.carrier.is_used() {
-            self.acquaint(user, cx.now());
+            self.acquaint(cx, user);
         }
     }
 

@@ -31,7 +31,6 @@ use crate::engine::{Closed, Context, Delivery, Door, Farewell, Handler, Request,
 use crate::hub::ConnId;
 use crate::hub::rooms::Rooms;
 use crate::protocol::Message;
-use crate::timer::Millis;
 
 use self::access::Access;
 use self::bearers::EXPIRY_TIMER;
@@ -160,7 +159,7 @@ impl Relay {
     }
 
     /// A connection is none of its user's any more.
-    fn depart(&mut self, id: ConnId, now: Millis) {
+    fn depart(&mut self, cx: &Context<'_>, id: ConnId) {
         let routes = self.identities.routes();
         let user = match self.carrier.is_used() {
             true => routes.user_of(id).map(|user| Rc::clone(routes.shared_name(user))),
@@ -168,7 +167,7 @@ impl Relay {
         };
         self.identities.depart(id);
         if let Some(user) = user.filter(|user| self.carrier.knows(user)) {
-            self.count_plain(&user, now);
+            self.count_plain(cx, &user);
         }
     }
 
@@ -277,7 +276,7 @@ impl Handler for Relay {
 
     fn on_close(&mut self, cx: &mut Context<'_>, id: ConnId, _closed: &Closed) {
         self.close_session(cx, id);
-        self.depart(id, cx.now());
+        self.depart(cx, id);
         self.rooms.leave(id);
         self.gaps.forget(id);
         self.sessions.close(id);

@@ -173,7 +173,7 @@ impl Relay {
         match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => {
                 if let Some(number) = self.identities.take_claim() {
-                    self.rename(&number, speaker, cx.now());
+                    self.rename(cx, &number, speaker);
                 }
                 Some((speaker, None))
             }
@@ -212,7 +212,7 @@ impl Relay {
         match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => {
                 if let Some(number) = self.identities.take_claim() {
-                    self.rename(&number, speaker, cx.now());
+                    self.rename(cx, &number, speaker);
                 }
                 Some(speaker)
             }

@@ -6,11 +6,16 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
+mod asking;
+mod attacks;
 mod dialects;
 mod hello;
+mod limits;
+mod push;
 #[path = "../common/random.rs"]
 mod random;
 mod resume;
+mod shelf;
 mod simulation;
 #[path = "../common/world.rs"]
 mod world;

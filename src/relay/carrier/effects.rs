@@ -24,7 +24,6 @@ use crate::relay::log::{Entry, Outcome, Store, Stored, To};
 use crate::relay::reply::{Target, escape};
 use crate::relay::routing::to_everybody;
 use crate::relay::v1::{Closing, Effect, Pumped, Reply};
-use crate::timer::Millis;
 
 impl Relay {
     /// Once per tick, when all input is delivered.
@@ -33,7 +32,7 @@ impl Relay {
             match outcome {
                 Outcome::Committed(number) => self.carrier.sessions.committed(number),
                 Outcome::Failed => self.carrier.sessions.failed(),
-                Outcome::Restored(stored) => self.restored(stored, cx.now()),
+                Outcome::Restored(stored) => self.restored(cx, stored),
             }
         }
         self.carrier.sessions.flush(cx.now());
@@ -52,19 +51,19 @@ impl Relay {
         self.stop_sessions(cx);
     }
 
-    fn restored(&mut self, stored: Stored, now: Millis) {
+    fn restored(&mut self, cx: &Context<'_>, stored: Stored) {
         let names: Vec<Rc<str>> = stored.users.iter().map(|(name, _)| Rc::clone(name)).collect();
-        self.carrier.sessions.restored(stored, now);
+        self.carrier.sessions.restored(stored, cx.now());
         // A membership that was not committed has ended with that.
         for name in names {
             if let Some(user) = self.identities.routes().find(&name) {
-                self.realign(user, now);
+                self.realign(cx, user);
             }
         }
     }
 
     /// What the book says of a user's groups is so.
-    fn realign(&mut self, user: UserKey, now: Millis) {
+    fn realign(&mut self, cx: &Context<'_>, user: UserKey) {
         let book = self.carrier.book();
         let Some(key) = book.find(self.identities.routes().name(user)) else { return };
         let here = self.identities.groups().names_of(user);
@@ -73,7 +72,7 @@ impl Relay {
         for group in gone {
             self.identities.leave(user, &group);
         }
-        self.acquaint(user, now);
+        self.acquaint(cx, user);
     }
 
     /// A connection has room again.

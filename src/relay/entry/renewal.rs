@@ -102,7 +102,7 @@ impl Relay {
             for group in new.iter().filter(|group| !old.contains(group)) {
                 self.identities.enroll(user, group);
             }
-            self.acquaint(user, cx.now());
+            self.acquaint(cx, user);
         }
         let permissions = self.sessions.permissions(&identity.roles);
         let ip = cx.peer(id).and_then(Remote::ip);

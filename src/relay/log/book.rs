@@ -18,7 +18,7 @@ use slab::Slab;
 
 use super::entry::Entry;
 use super::mailbox::Mailbox;
-use super::members::{GroupKey, Members};
+use super::members::Members;
 use super::numbers::Numbers;
 use super::store::{BatchNumber, Change, ServerState, Store, Stored, StoredRecord};
 use super::user::{Client, Device, Record, Touched, User, UserKey};
@@ -30,10 +30,10 @@ use crate::relay::v1::rules::{Rule, holds};
 #[derive(Debug)]
 pub struct Book<S> {
     pub(super) store: S,
-    users: Slab<User>,
+    pub(super) users: Slab<User>,
     by_name: HashMap<Rc<str>, UserKey, RandomState>,
-    members: Members,
-    limits: LogLimits,
+    pub(super) members: Members,
+    pub(super) limits: LogLimits,
     /// The newest seq that was issued.
     counter: Seq,
     /// Up to here everything is committed.
@@ -42,7 +42,7 @@ pub struct Book<S> {
     bytes: u64,
     records: usize,
     /// How many memberships are kept, of all users together.
-    kept: usize,
+    pub(super) kept: usize,
     /// The batch that is being collected.
     open: BatchNumber,
     touched: Vec<Touched>,
@@ -70,18 +70,6 @@ pub enum Appended {
     Full,
     /// It is in the log, or was and has been pushed out, which will be announced.
     Logged,
-}
-
-/// What became of a wish to be a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Joining {
-    /// As many memberships are kept as may be, of all users together.
-    Full,
-    /// The user is a member.
-    Joined,
-    /// The user is in as many groups as one may be.
-    TooMany,
 }
 
 /// A batch that was handed over.
@@ -405,118 +393,6 @@ impl<S: Store> Book<S> {
         Some((from, acked))
     }
 
-    /// Makes a user a member, of at most `groups_max` groups and no more than everybody may be in:
-    /// for good if the user has a record, else for as long as the user is here.
-    pub fn join(&mut self, key: UserKey, name: &str, groups_max: usize) -> Joining {
-        let user = &self.users[key.0];
-        let own = self.members.find(name).filter(|group| user.groups.contains_key(group));
-        let passing = own.and_then(|group| user.passing.iter().position(|own| *own == group));
-        let is_recorded = user.record.is_some();
-        if own.is_some() && (passing.is_none() || !is_recorded) {
-            return Joining::Joined;
-        }
-        if own.is_none() && user.groups.len() >= groups_max.min(self.limits.groups_max) {
-            return Joining::TooMany;
-        }
-        if !is_recorded {
-            self.enroll(key, name);
-            return Joining::Joined;
-        }
-        if self.kept >= self.limits.memberships_max {
-            return Joining::Full;
-        }
-        match passing {
-            // One who was a member for the time being is one for good.
-            Some(at) => drop(self.users[key.0].passing.swap_remove(at)),
-            None => {
-                let (group, place) = self.members.add(key, name);
-                self.users[key.0].groups.insert(group, place);
-            }
-        }
-        self.kept += 1;
-        self.mark(key);
-        // R10: who is a member at a message's seq gets it.
-        let (seq, user) = (self.issue(), &self.users[key.0].name);
-        self.store.note(Change::Join { user, group: name, seq });
-        Joining::Joined
-    }
-
-    /// Makes a user a member for as long as the user is here: nothing of it is kept.
-    pub fn enroll(&mut self, key: UserKey, name: &str) {
-        if self.is_member(key, name) {
-            return;
-        }
-        let (group, place) = self.members.add(key, name);
-        let user = &mut self.users[key.0];
-        user.groups.insert(group, place);
-        user.passing.push(group);
-    }
-
-    /// Ends a membership, if there is one, whether or not it is kept.
-    pub fn leave(&mut self, key: UserKey, name: &str) {
-        let Some(group) = self.members.find(name) else { return };
-        let passing = &mut self.users[key.0].passing;
-        let passed = passing.iter().position(|passing| *passing == group);
-        if let Some(at) = passed {
-            passing.swap_remove(at);
-        }
-        if !self.strike(key, group) || passed.is_some() || self.users[key.0].record.is_none() {
-            return;
-        }
-        self.kept -= 1;
-        self.mark(key);
-        let (seq, user) = (self.issue(), &self.users[key.0].name);
-        self.store.note(Change::Leave { user, group: name, seq });
-    }
-
-    /// The groups a user is in.
-    pub fn groups(&self, key: UserKey) -> impl Iterator<Item = &Rc<str>> {
-        self.users[key.0].groups.keys().map(|group| self.members.name(*group))
-    }
-
-    /// Who is not here any more is no member of what was for the time being.
-    fn end_passing(&mut self, key: UserKey) {
-        if self.users[key.0].online() > 0 {
-            return;
-        }
-        for group in std::mem::take(&mut self.users[key.0].passing) {
-            self.strike(key, group);
-        }
-    }
-
-    /// Whether a user is in a group.
-    pub fn is_member(&self, key: UserKey, group: &str) -> bool {
-        let group = self.members.find(group);
-        group.is_some_and(|group| self.users[key.0].groups.contains_key(&group))
-    }
-
-    /// Whether a user is in a group also when the user is away.
-    pub fn is_kept(&self, key: UserKey, group: &str) -> bool {
-        let user = &self.users[key.0];
-        let group = self.members.find(group).filter(|group| user.groups.contains_key(group));
-        user.record.is_some() && group.is_some_and(|group| !user.passing.contains(&group))
-    }
-
-    fn strike(&mut self, key: UserKey, group: GroupKey) -> bool {
-        let Some(place) = self.users[key.0].groups.remove(&group) else { return false };
-        if let Some(moved) = self.members.take(group, place) {
-            self.users[moved.user.0].groups.insert(moved.group, moved.place);
-        }
-        true
-    }
-
-    fn leave_all(&mut self, key: UserKey) {
-        let user = &mut self.users[key.0];
-        if user.record.is_some() {
-            self.kept -= user.groups.len() - user.passing.len();
-        }
-        user.passing.clear();
-        let groups: Vec<GroupKey> = self.users[key.0].groups.keys().copied().collect();
-        for group in groups {
-            self.strike(key, group);
-        }
-    }
-
     /// Looks at up to `budget` users and lets go of what is too old: entries, and the records of
     /// users who have not been here. Where memory is nearly full, what is acknowledged goes too.
     pub fn sweep(&mut self, now: Stamp, budget: usize) {
@@ -630,7 +506,7 @@ impl<S: Store> Book<S> {
     }
 
     /// Something about a user changes in the batch that is being collected.
-    fn mark(&mut self, key: UserKey) {
+    pub(super) fn mark(&mut self, key: UserKey) {
         self.is_changed = true;
         let user = &mut self.users[key.0];
         if user.touched != self.open {

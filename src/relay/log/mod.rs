@@ -20,6 +20,7 @@
 
 mod book;
 mod entry;
+mod joining;
 mod mailbox;
 mod members;
 mod numbers;
@@ -28,8 +29,9 @@ mod user;
 
 use std::fmt;
 
-pub use self::book::{Appended, Book, Joining, Keep, Sealed};
+pub use self::book::{Appended, Book, Keep, Sealed};
 pub use self::entry::{Draft, Echo, Entry, Receipt, To};
+pub use self::joining::Joining;
 pub use self::mailbox::Mailbox;
 pub use self::members::{GroupKey, Members};
 pub use self::numbers::{Decided, Experience, INFLIGHT_MAX, Numbers, Turn};

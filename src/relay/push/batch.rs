@@ -118,8 +118,8 @@ impl Relay {
         }
     }
 
-    /// Sends until everything is sent or the budget is spent. The answer, if the batch is done; else
-    /// it is kept.
+    /// Sends until everything is sent or the budget is spent. The answer, if the batch is done;
+    /// else it is kept.
     fn work(
         &mut self,
         cx: &mut Context<'_>,

@@ -168,11 +168,11 @@ impl Relay {
         message: &PushMessage<'m>,
     ) -> Option<v1::Outgoing<'m>> {
         let (to, beside) = match &message.to {
-            Destination::User(user) if self.goes_by_log(user, cx.now()) => {
+            Destination::User(user) if self.goes_by_log(cx, user) => {
                 (v1::Destination::User(user.clone()), 0)
             }
             Destination::Group(group) if self.is_logged_group(group) => {
-                let beside = self.plain_members(group, None);
+                let beside = self.plain_members(cx, group, None);
                 (v1::Destination::Group(group.clone()), beside)
             }
             _ => return None,

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! The connection may be gone by then; the question is answered nevertheless, for whoever repeats
-//! it with its `Idempotency-Key`. There are never more than what the sessions hold back for commits.
+//! it with its `Idempotency-Key`. There are never more than what the sessions hold back for
+//! commits.
 //!
 //! This module does not know what becomes of anything.
 

@@ -96,10 +96,10 @@ impl Relay {
 
     pub(super) fn kick(&mut self, cx: &mut Context<'_>, user: &str) -> Response {
         let routes = self.identities.routes();
-        let connections = routes.find(user).map_or(&[][..], |key| routes.connections(key));
+        let connections = routes.find(user).map_or(&[][..], |key| routes.connections(key)).to_vec();
         let open = connections.iter().filter(|id| cx.is_open(**id)).count();
-        for &id in connections {
-            cx.close(id, KICKED, "kicked");
+        for id in connections {
+            self.sever(cx, id, KICKED, "kicked");
         }
         json_response(200, format!(r#"{{"closed":{open}}}"#))
     }

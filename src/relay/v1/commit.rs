@@ -132,6 +132,7 @@ impl<S: Store> Sessions<S> {
         match release {
             Release::Answer { to, id, .. } => {
                 if let Some(conn) = self.conns.get_mut(to) {
+                    conn.told_bytes = 0;
                     // The first without an answer; they come in the order of their ids.
                     conn.owed = conn.owed.or(Some(id));
                 }
@@ -197,7 +198,11 @@ impl<S: Store> Sessions<S> {
     fn release(&mut self, release: Release) {
         match release {
             // Whoever was replaced meanwhile, or has gone, learns it from its next welcome.
-            Release::Answer { to, reply, .. } if self.conns.get(to).is_some() => {
+            Release::Answer { to, reply, .. } => {
+                let Some(conn) = self.conns.get_mut(to) else { return };
+                if let Reply::Told { facts, .. } = &reply {
+                    conn.told_bytes -= facts.cost();
+                }
                 self.reply(to, reply);
             }
             Release::Live { to, after, entry } => self.live_released(to, after, entry),
@@ -212,7 +217,7 @@ impl<S: Store> Sessions<S> {
             }
             Release::Receipt(entry) => self.receipt(entry),
             Release::Welcome(id) => self.welcome(id),
-            Release::Answer { .. } | Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
+            Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
         }
     }
 

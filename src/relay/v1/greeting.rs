@@ -99,6 +99,7 @@ impl<S: Store> Sessions<S> {
             owed: None,
             numbers: Numbers::default(),
             ring: Ring::default(),
+            told_bytes: 0,
             heard: now,
             pinged: now,
             is_ready: false,

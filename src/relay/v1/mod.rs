@@ -171,6 +171,8 @@ struct Conn {
     /// What was decided of a guest's frames.
     numbers: Numbers,
     ring: Ring,
+    /// What the answers to its questions take that have not left.
+    told_bytes: u64,
     heard: Millis,
     pinged: Millis,
     is_ready: bool,

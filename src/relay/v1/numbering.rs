@@ -99,7 +99,16 @@ impl<S: Store> Sessions<S> {
         let Some(conn) = self.conns.get_mut(from) else { return };
         conn.heard = now;
         let Some(_) = self.gate(from, Some(id), ruling, now) else { return };
-        self.settle(from, Some(id), look_up().map(Outcome::Told), now);
+        let Some(conn) = self.conns.get_mut(from) else { return };
+        // A short question may have a long answer, and many questions fit into one read.
+        if conn.told_bytes > self.limits.ring_max_bytes {
+            let after_ms = self.limits.retry_ms;
+            self.send_again(from, id, Refused::RATE, id, after_ms);
+            return;
+        }
+        let facts = look_up();
+        conn.told_bytes += facts.as_ref().map_or(0, Facts::cost);
+        self.settle(from, Some(id), facts.map(Outcome::Told), now);
     }
 
     /// A frame without any effect but its answer.

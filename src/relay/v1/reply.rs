@@ -195,6 +195,16 @@ pub enum Logged {
     Yes,
 }
 
+impl Facts {
+    /// About what they take while they wait.
+    pub fn cost(&self) -> u64 {
+        match self {
+            Facts::Members { names, .. } => names.len() as u64,
+            Facts::Online(_) => 0,
+        }
+    }
+}
+
 impl Reply {
     /// Appends the frame's text.
     pub fn write(&self, out: &mut String) {

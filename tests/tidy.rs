@@ -130,7 +130,7 @@ fn imports_point_inward() {
             "engine" => &["echo", "relay", "store", "net", "tools"],
             "relay" | "echo" => &["store", "net", "tools"],
             // What the application keeps, for whoever starts it.
-            "store" => &["engine", "echo", "net", "tools", "hub", "wire", "protocol", "outbox"],
+            "store" => &["engine", "echo", "net", "tools", "wire", "protocol", "outbox"],
             "net" => &["relay", "echo", "store", "wire", "tools"],
             // What talks to any server knows nothing of ours. A connection writes into an outbox.
             "tools" => &["engine", "hub", "echo", "relay", "store"],

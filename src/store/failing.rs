@@ -7,9 +7,11 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use redb::{Database, StorageBackend};
 
+use super::trouble::Trouble;
 use super::{Durable, file, read_all};
 use crate::config::Durability;
 use crate::relay::log::Stored;
@@ -49,13 +51,11 @@ impl FailingDisk {
     /// Starts a store on it.
     pub fn start(&self, durability: Durability) -> Durable {
         let disk = self.clone();
-        Durable::start(
-            disk.open().expect("a disk that works"),
-            durability,
-            move || disk.open(),
-            || {},
-        )
-        .expect("a disk that works")
+        let database = disk.open().expect("a disk that works");
+        // As patient as a test.
+        let trouble = Trouble::with_pause(Duration::from_millis(1));
+        let started = Durable::start(database, durability, trouble, move || disk.open(), || {});
+        started.expect("a thread")
     }
 
     /// What a server would find on it.
@@ -161,7 +161,11 @@ impl StorageBackend for FailingDisk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.change()?;
-        state.bytes[offset as usize..][..data.len()].copy_from_slice(data);
+        let end = offset as usize + data.len();
+        // As a file does: it grows.
+        let len = state.bytes.len().max(end);
+        state.bytes.resize(len, 0);
+        state.bytes[offset as usize..end].copy_from_slice(data);
         state.changed();
         Ok(())
     }

@@ -43,6 +43,8 @@ mod reference_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
+mod sessions_tests;
+#[cfg(test)]
 mod start_tests;
 
 use std::collections::HashMap;
@@ -169,7 +171,7 @@ impl Durable {
         label.run = Run::of(durability).text().to_owned();
         file::set_label(&database, &label).map_err(fail)?;
         let opener = move || file::open(&place.file());
-        let store = Durable::start(database, durability, opener, wake);
+        let store = Durable::start(database, durability, Trouble::default(), opener, wake);
         let store = store.map_err(|error| OpenError::io(dir, error))?;
         Ok(Opened { store, stored, epoch: label.epoch, report: Report { tally, new_epoch } })
     }
@@ -178,6 +180,7 @@ impl Durable {
     fn start(
         database: Database,
         durability: Durability,
+        trouble: Trouble,
         opener: impl Fn() -> Result<Database, redb::Error> + Send + 'static,
         wake: impl Fn() + Send + 'static,
     ) -> std::io::Result<Durable> {
@@ -193,7 +196,7 @@ impl Durable {
             wake: Box::new(wake),
             waiting: Arc::clone(&waiting),
             unsynced: Unsynced::default(),
-            trouble: Trouble::default(),
+            trouble,
             next: None,
         };
         let thread = thread::Builder::new().name("store".to_owned());

@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use log::{error, info};
 
 /// A failing disk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Trouble {
+    /// The first pause; each is twice as long as the one before, up to 50 times this.
+    pause_min: Duration,
     /// How often it has failed without a commit in between.
     failures: u32,
     since: Option<Instant>,
@@ -26,7 +28,19 @@ pub(super) struct Trouble {
     is_doubtful: bool,
 }
 
+impl Default for Trouble {
+    fn default() -> Trouble {
+        Trouble::with_pause(PAUSE_MIN)
+    }
+}
+
 impl Trouble {
+    /// Nothing has failed yet.
+    pub fn with_pause(pause_min: Duration) -> Trouble {
+        let (since, said) = (None, None);
+        Trouble { pause_min, failures: 0, since, said, is_told: false, is_doubtful: false }
+    }
+
     /// Something failed.
     pub fn note(&mut self, why: &dyn Display) {
         let now = Instant::now();
@@ -73,14 +87,16 @@ impl Trouble {
     pub fn pause(&self) -> Duration {
         match self.failures.checked_sub(2) {
             None => Duration::ZERO,
-            Some(times) => (PAUSE_MIN * 2_u32.saturating_pow(times.min(16))).min(PAUSE_MAX),
+            Some(times) => {
+                self.pause_min * 2_u32.saturating_pow(times.min(16)).min(PAUSE_GROWTH_MAX)
+            }
         }
     }
 }
 
 const SAID_EVERY: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+const PAUSE_GROWTH_MAX: u32 = 50;
 
 #[cfg(test)]
 mod tests {

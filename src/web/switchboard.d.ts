@@ -109,7 +109,7 @@ export interface StateEvent {
   state: State;
   /** Who one is, when `open`. */
   user?: string;
-  /** The close code, when `waiting`, `refused` or `closed`. 1006: no answer. */
+  /** The close code, when `waiting` or `refused`. 1006: no answer. */
   code?: number;
   /** What the server said to it. */
   reason?: string;
@@ -129,7 +129,7 @@ export interface Events {
   presence: { group: string; joined: string[]; left: string[]; members?: number };
   /** The receiver's first device has it: a hint, at most once. */
   receipt: { mid: string; user: string };
-  /** What no promise tells: a handler that threw, storage that failed, a complaint of the server. */
+  /** What no promise tells: a handler threw, storage failed, the server complained. */
   error: Error;
   /** How a message fared, also one of an earlier page or of a tab that was closed. */
   settled: { message: Outgoing; result?: Accepted; error?: SwitchboardError };
@@ -181,7 +181,7 @@ export interface Switchboard {
  * Connects, and stays connected until `close()`.
  *
  * @param url `wss://host/`; on a page a path such as `/` will do
- * @throws TypeError where there is no WebSocket, for a bad `client`, or a bad URL
+ * @throws TypeError where there is no WebSocket, or for a bad URL
  */
 export function connect(url: string, options?: Options): Switchboard;
 

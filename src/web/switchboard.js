@@ -66,7 +66,7 @@ const ACK_MS = 250;
 const WELCOME_MS = 20_000; // a connection that is not welcome by then is given up
 const ANSWER_MS = 5_000; // the same for one that is asked if it is alive
 const GRACE_MS = 10_000; // how late a ping of the server may be
-const STABLE_MS = 5_000; // a connection that lasted so long begins a new backoff
+const STABLE_MS = 1_000; // a connection that lasted so long begins a new backoff
 const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const RELOAD_MS = 1_000; // what the page before a reload may take to let go of its slot
@@ -102,8 +102,8 @@ function denied(cause) {
  * What one client keeps: who it is, its outbox and its position.
  *
  *     p      {"client":"k2…","attempt":9,"own":17,"head":4,"groups":[["room1",null]],"at":…}
- *     p:pos  ["9f…",41,["bob c8f3:17",…]]            epoch and seq, and what was seen last; a tab has
- *                                                   a copy, as another may go on with what it left
+ *     p:pos  ["9f…",41,["bob c8f3:17",…]]          epoch and seq, and what was seen last; a tab has
+ *                                                 a copy, as another may go on with what it left
  *     p:4    k2…:16 {"receiver":"alice",…}          numbered; an empty string is settled
  *     p:5           {"receiver":"alice",…}          not sent yet; nothing at p:6 is the end
  */
@@ -113,7 +113,8 @@ function openShelf(storage, server, slot, client, tab) {
   const keyOf = (place) => `${prefix}:${place}`;
   const meta = JSON.parse(storage.getItem(prefix)) ?? { client, attempt: 0, own: 0, head: 1 };
   const groups = new Map(meta.groups);
-  const [epoch, seq, seen] = JSON.parse(tab?.getItem(copy) ?? storage.getItem(`${prefix}:pos`)) ?? [];
+  const kept = tab?.getItem(copy) ?? storage.getItem(`${prefix}:pos`);
+  const [epoch, seq, seen] = JSON.parse(kept) ?? [];
   const items = [];
   let tail = meta.head;
   for (let text; (text = storage.getItem(keyOf(tail))) !== null; tail += 1) {
@@ -226,10 +227,9 @@ class Switchboard {
     this.#options = options;
     const address = new URL(url, global.location?.href);
     address.protocol = address.protocol.replace('http', 'ws');
-    const { user, client } = options;
+    const { user } = options;
     this.#WebSocket = options.WebSocket ?? global.WebSocket;
     if (!this.#WebSocket) throw new TypeError('no WebSocket here: give one as { WebSocket }');
-    if (client && !/^[\w-]{1,32}$/.test(client)) throw new TypeError(`not good as client: ${client}`);
     if (user !== undefined) address.searchParams.set('user', user);
     this.#url = address.href;
     // Without a name nobody could tell whose outbox it is.
@@ -281,7 +281,7 @@ class Switchboard {
   }
 
   /** Ends the connection. What was not accepted stays in storage for the next one. */
-  close() { this.#stop('closed', 1000, 'closed'); }
+  close() { this.#stop('closed'); }
 
   // ---- beginning and end ----------------------------------------------------------------------
 
@@ -298,8 +298,12 @@ class Switchboard {
     if (this.#isOver()) return this.#release();
     this.#tryTo(() => this.#shelf.write());
     this.#disown(this.#shelf.items.filter(({ isStray }) => isStray));
+    const { groups } = this.#shelf;
+    // What a closed tab left goes to groups that this one is in, and joins none for good.
+    if (this.#isChild) groups.clear();
     for (const group of this.#options.groups ?? []) {
-      if (!this.#shelf.groups.has(group) && !this.#pendingFor(group)) this.join(group);
+      if (this.#isChild) groups.set(group);
+      else if (!groups.has(group) && !this.#pendingFor(group)) this.join(group);
     }
     for (const start of this.#early.splice(0)) start();
     return this.#open();
@@ -362,7 +366,8 @@ class Switchboard {
       const isLeft = this.#storage.getItem(`${prefix}:${JSON.parse(text).head}`) !== null;
       if (isLeft && `${slot}` !== `${this.#slot}` && !this.#children.has(slot)
         && isAbandoned(this.#storage, prefix)) {
-        const child = new Switchboard(this.#url, { ...this.#options, groups: [] }, slot);
+        const groups = [...this.#shelf.groups.keys()];
+        const child = new Switchboard(this.#url, { ...this.#options, groups }, slot);
         this.#children.set(slot, child);
         child.on('error', (error) => this.#fault(error));
         child.on('settled', (event) => this.#emit('settled', event));
@@ -676,12 +681,11 @@ class Switchboard {
   // R10: memberships end with the record. Without an id first, because messages to the group may
   // have been numbered before; then with one, which is answered and cannot be lost.
   #rejoin(isResumed) {
-    if (this.#isChild) return;
     for (const [group, wish] of this.#shelf.groups) {
       const presence = wish || undefined;
       const isPending = this.#pendingFor(group); // from a connection that ended before
       if (!isResumed || presence || isPending) this.#say({ type: 'join', group, presence });
-      if (!isResumed && !isPending) {
+      if (!isResumed && !isPending && !this.#isChild) {
         this.#tryTo(() => this.#shelf.push({ type: 'join', group, presence }));
       }
     }

@@ -42,7 +42,7 @@ test('the position is stored when the handlers are done', async (t) => {
   assert.deepEqual([...seen, position(desk)], [['e1', 0], ['e1', 1], ['e1', 2]]);
 });
 
-test('a handler that returns a promise is waited for, and pings are answered meanwhile', async (t) => {
+test('a handler that returns a promise is waited for, pings are answered meanwhile', async (t) => {
   const desk = new Desk(t);
   const chat = await desk.online({ isDeaf: true });
   const said = [];

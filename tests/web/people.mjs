@@ -1,6 +1,6 @@
 // People with browsers, whose tabs keep what they saw, and what they may expect of it.
 //
-//   Person  -- Device -- Tab (page, client, history)      history survives reloads, as a page's does
+//   Person -- Device -- Tab (page, client, history)      history survives reloads, as a page's may
 //
 // The judge knows the whole truth: what the server did, and what each tab was told.
 
@@ -26,7 +26,9 @@ class Tab {
     page.onCrash = () => { this.mayRepeat = this.lastHandled; };
     chat.on('message', (event) => { if (!page.isDead) this.handle(event); });
     chat.on('gap', (gap) => { if (!page.isDead) this.gaps.push(gap); });
-    chat.on('error', (error) => { if (!page.isDead) run.wrong(`error: ${error.stack} ${error.cause?.stack}`); });
+    chat.on('error', (error) => {
+      if (!page.isDead) run.wrong(`error: ${error.stack} ${error.cause?.stack}`);
+    });
     chat.on('settled', ({ message, error }) => {
       if (!page.isDead) run.settled(message.content.token, error);
     });
@@ -49,7 +51,8 @@ class Tab {
       return;
     }
     // A page that died of it may have stored it all the same.
-    if (gap && !this.page.isDead && !this.gaps.some(({ until, reason }) => until === gap.until && reason === gap.reason)) {
+    const isTold = ({ until, reason }) => until === gap.until && reason === gap.reason;
+    if (gap && !this.page.isDead && !this.gaps.some(isTold)) {
       this.run.wrong('a gap that nobody told');
     }
     this.base = seq;
@@ -154,7 +157,8 @@ export class Run {
     else if (tab.page.isDead) tab.reload();
     else if (roll < 45) for (let n = chance.below(4); n >= 0; n -= 1) this.send(tab);
     else if (roll < 55) {
-      Object.assign(tab.page, { crashIn: 1 + chance.below(12), isCrashLate: chance.below(2) === 0 });
+      const isCrashLate = chance.below(2) === 0;
+      Object.assign(tab.page, { crashIn: 1 + chance.below(12), isCrashLate });
     } else if (roll < 60) this.end(tab);
     else if (roll < 63 && person.tabs.length < 3) this.openTab(person, tab);
     else if (roll < 65) {
@@ -229,7 +233,7 @@ export class Run {
     }
     for (const [token, { isSure, fate }] of this.sent) {
       if (isSure && !fate && !times.has(token)) this.wrong(`never sent: ${token}`);
-      if (fate === 'accepted' && !times.has(token)) this.wrong(`accepted, without effect: ${token}`);
+      if (fate === 'accepted' && !times.has(token)) this.wrong(`without effect: ${token}`);
       if (fate === 'uncertain') this.wrong(`uncertain without need: ${token}`);
       if (fate === 'not_a_member') this.wrong(`not a member: ${token}`);
     }

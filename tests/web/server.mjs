@@ -23,11 +23,13 @@ export class Line {
   }
 
   up(text) {
-    if (!this.isCut) this.#later('up', () => this.isLost || this.server.hear(this, JSON.parse(text)));
+    if (this.isCut) return;
+    this.#later('up', () => this.isLost || this.server.hear(this, JSON.parse(text)));
   }
 
   down(frame) {
-    this.#later('down', () => this.isCut || this.socket.onmessage?.({ data: JSON.stringify(frame) }));
+    const data = JSON.stringify(frame);
+    this.#later('down', () => this.isCut || this.socket.onmessage?.({ data }));
   }
 
   /** The server closes it. */
@@ -154,8 +156,8 @@ export class Server {
     line.expect = 0;
     if (id <= known.last - 64) throw new Error(`an id that is too old: ${id}`);
     if (id <= known.last) {
-      line.down(known.refused.has(id) ? { type: 'error', id, code: 410, reason: 'refused', dup: true }
-        : { type: 'ok', id, dup: true });
+      const refusal = { type: 'error', id, code: 410, reason: 'refused', dup: true };
+      line.down(known.refused.has(id) ? refusal : { type: 'ok', id, dup: true });
     } else if (id > known.last + 1) again('expected', 409, known.last + 1);
     else {
       const reason = this.decide(line, frame);

@@ -26,7 +26,8 @@ const SCRIPTS: &[(&str, &str)] = &[
         "0 {'type':'hello','client':'x'}\n2 {'type':'hello','client':'y'}\n\
          4 {'type':'hello','client':'z'}\n.\n=\n0 {'type':'join','group':'g','id':1}\n\
          2 {'type':'join','group':'g','id':1}\n4 {'type':'join','group':'g','id':1}\n.\n=\n\
-         0 {'id':2,'group':'g','content':1,'echo':true}\n2 {'id':2,'group':'*','content':2}\n.\n=\n.",
+         0 {'id':2,'group':'g','content':1,'echo':true}\n2 {'id':2,'group':'*','content':2}\n.\n\
+         =\n.",
     ),
     (
         "full-log-of-somebody-away",
@@ -37,7 +38,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ),
     (
         "same-client-twice",
-        "0 {'type':'hello','client':'x','attempt':2}\n1 {'type':'hello','client':'x','attempt':1}\n.\n=\n\
+        "0 {'type':'hello','client':'x','attempt':2}\n\
+         1 {'type':'hello','client':'x','attempt':1}\n.\n=\n\
          1 {'type':'hello','client':'x','attempt':3}\n.\n=\n.",
     ),
     (

@@ -48,6 +48,8 @@ class Audit {
   #pending = 0;
   /** All messages, by device and number: where they went, what was said of them. */
   #messages = new Map();
+  /** Of all that was heard: by whom, from whom, and its mid. */
+  #mids = new Set();
   /** When each epoch was first heard of. */
   #epochs = new Map();
 
@@ -134,6 +136,7 @@ class Audit {
     if (event.isBroken) this.#find('strays', `${what}: it is not whole`);
     if (event.sender !== sender.user) this.#find('strays', `${what}: as if from ${event.sender}`);
     if (!audience(intent, sender, [device]).length) this.#find('strays', `${what}: not for it`);
+    if (event.mid) this.#mids.add(`${device.user} ${event.sender} ${event.mid}`);
     if (event.seq !== undefined) message.places.push({ epoch: event.epoch, seq: event.seq });
     if (intent.group === GROUP && event.seq !== undefined) ledger.inGroup(event);
     const verdict = ledger.delivery(message.name, event);
@@ -272,6 +275,8 @@ class Audit {
       for (const { mid, by } of ledger.receipts) {
         if (seen.has(mid)) this.#find('duplicates', `${name}: two receipts for ${mid} by ${by}`);
         seen.add(mid);
+        const what = `${by} ${this.byName.get(name).user} ${mid}`;
+        if (!this.#mids.has(what)) this.#find('strays', `${name}: a receipt for nothing: ${what}`);
       }
     }
   }

@@ -305,9 +305,15 @@ test('whoever gets what was not for him, or was never sent, is a finding', () =>
   assert.deepEqual(here.kinds(), ['strays', 'strays', 'unanswered']);
 });
 
-test('a receipt comes once', () => {
+test('a receipt comes once, and for what somebody has', () => {
   const here = world();
+  here.intend('a-js#1', { receiver: 'b' });
+  here.ok('a-js#1');
   here.at('a-js', { e: 'receipt', mid: 'x:1', by: 'b' });
+  assert.deepEqual(here.kinds(), ['losses', 'losses', 'losses', 'strays']);
+  for (const one of ['a-rust', 'b-js', 'b-rust']) {
+    here.at(one, { e: 'msg', d: 'a-js', k: 1, sender: 'a', seq: 1, mid: 'x:1', epoch: 'e1' });
+  }
   assert.deepEqual(here.kinds(), []);
   here.at('a-js', { e: 'receipt', mid: 'x:1', by: 'b' });
   assert.deepEqual(here.kinds(), ['duplicates']);

@@ -16,7 +16,7 @@ const SHOWN = ['messages', 'accepted', 'refused', 'unknown', 'delivered', 'repea
 const WRONG = ['losses', 'duplicates', 'disorder'];
 const FINDINGS_SHOWN = 20;
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = parsed({
   allowPositionals: true,
   options: {
     seed: { type: 'string' },
@@ -31,6 +31,14 @@ const environment = process.env;
 const minutes = Number(positionals[0]);
 const seed = values.seed ?? String(Math.floor(Math.random() * 1e9));
 const logs = environment.CHAOS_LOGS;
+
+function parsed(what) {
+  try {
+    return parseArgs(what);
+  } catch (error) {
+    return usage(error.message);
+  }
+}
 
 /** Whether the server can keep data: not each build can. */
 function canKeep() {
@@ -93,9 +101,9 @@ async function main() {
     if (findings.length) {
       isGood = false;
       report(findings, directory);
-    } else {
-      fs.rmSync(directory, { recursive: true });
     }
+    // What is wrong on purpose needs no looking into.
+    if (!findings.length || sabotage) fs.rmSync(directory, { recursive: true });
   }
   const wrong = WRONG.map((name) => `${name} ${total[name]}`).join(', ');
   console.log(`all: ${line(total, SHOWN)}`);
@@ -109,7 +117,7 @@ function report(findings, directory) {
   fs.writeFileSync(path.join(directory, 'findings'), all.join(''));
   for (const text of all.slice(0, FINDINGS_SHOWN)) process.stdout.write(`  ${text}`);
   if (all.length > FINDINGS_SHOWN) console.log(`  … ${all.length} in all`);
-  console.log(`  journals and logs: ${directory}; seed ${seed}`);
+  if (!values.sabotage) console.log(`  journals and logs: ${directory}; seed ${seed}`);
 }
 
 await main();

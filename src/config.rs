@@ -26,11 +26,13 @@
 //! reached; it knows names, numbers and reasons.
 
 mod deflate;
+mod durability;
 mod error;
 mod group;
 mod unit;
 
 pub use deflate::Deflate;
+pub use durability::Durability;
 pub use error::{LimitError, Order};
 pub use group::Group;
 pub use unit::Unit;

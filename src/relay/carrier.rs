@@ -92,7 +92,7 @@ pub(super) struct Carrier {
     is_sweeping: bool,
     /// What is being carried out.
     effects: Vec<Effect>,
-    /// Messages to groups that were encoded in this tick, for who gets them next.
+    /// Messages to groups that were compressed in this tick, for who gets them next.
     frames: VecDeque<(Entry, outbox::Frame)>,
     text: String,
     hello_timeout_ms: u64,
@@ -542,5 +542,5 @@ fn plain_refusal(refused: Refused) -> Refusal {
     }
 }
 
-/// Encoded messages that are kept within a tick.
+/// Compressed messages that are kept within a tick.
 const FRAMES_MAX: usize = 32;

@@ -6,6 +6,7 @@ mod arrivals;
 mod bearers;
 mod carrier;
 mod control;
+mod decimal;
 mod entry;
 pub mod envelope;
 mod gap;

@@ -20,7 +20,7 @@ use std::rc::Rc;
 
 use switchboard::ConnId;
 use switchboard::config::Limits;
-use switchboard::engine::{Action, Context, Door, Engine, Handler, Remote};
+use switchboard::engine::{Action, Context, Door, Engine, Flow, Handler, Remote};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, MessageKind, Step};
 use switchboard::relay::{Counts, Relay, RelayConfig};
@@ -124,6 +124,11 @@ impl World {
     /// How many bytes the server holds for a client.
     pub fn queued(&self, peer: &Peer) -> usize {
         self.0.borrow().engine.output(peer.id).map_or(0, Outbox::len)
+    }
+
+    /// Whether the server has dropped a client's connection.
+    pub fn has_dropped(&self, peer: &Peer) -> bool {
+        self.0.borrow().engine.flow(peer.id) == Flow::Gone
     }
 
     /// Connections come from here from now on.

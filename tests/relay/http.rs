@@ -57,6 +57,24 @@ fn plain_page_is_served_at_the_root() {
 }
 
 #[test]
+fn the_client_is_served_to_pages_of_every_origin() {
+    let world = World::new();
+    let answer = world.request("GET", "/switchboard.js", &[]);
+    assert_eq!(answer.status, 200);
+    for line in [
+        "Content-Type: text/javascript; charset=utf-8\r\n",
+        "X-Content-Type-Options: nosniff\r\n",
+        "Access-Control-Allow-Origin: *\r\n",
+        "Cache-Control: no-cache",
+    ] {
+        assert!(answer.head.contains(line), "{line}: {}", answer.head);
+    }
+    assert!(answer.body.contains("export function connect("));
+    let page = world.request("GET", "/", &[]);
+    assert!(page.head.contains("script-src 'self' 'unsafe-inline';"), "{}", page.head);
+}
+
+#[test]
 fn plain_other_paths_and_methods_are_refused_helpfully() {
     let world = World::new();
     let answer = world.request("GET", "/chat", &[]);

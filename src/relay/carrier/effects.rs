@@ -1,7 +1,7 @@
 //! Effects: what the sessions want done, given to the engine.
 //!
 //! ```text
-//!   Deliver 58 to c9   {"seq":58,"sender":"bob",...}       encoded once for a whole group
+//!   Deliver 58 to c9   {"seq":58,"sender":"bob",...}       the entry's own bytes, for everybody
 //!   Plain alice        {"sender":"bob","content":"hi"}     to her connections that speak plain
 //!   Reply to c3        {"type":"ok","id":17}
 //! ```
@@ -18,6 +18,7 @@ use super::{FRAMES_MAX, close, plain_refusal};
 use crate::engine::{Context, Delivery};
 use crate::hub::ConnId;
 use crate::hub::routes::UserKey;
+use crate::outbox::Frame;
 use crate::protocol::MessageKind;
 use crate::relay::Relay;
 use crate::relay::log::{Entry, Outcome, Store, Stored, To};
@@ -124,24 +125,26 @@ impl Relay {
 
     /// A message for a connection that speaks switchboard.v1.
     fn hand_over(&mut self, cx: &mut Context<'_>, to: ConnId, entry: &Entry) {
-        let delivery = match entry.to() {
-            To::User(_) => cx.send_owed(to, MessageKind::Text, &[entry.text().as_bytes()]),
-            To::Group(_) => {
-                let frames = &mut self.carrier.frames;
-                let found = frames.iter().position(|(known, _)| known.is_same(entry));
-                let at = found.unwrap_or_else(|| {
-                    // The oldest goes: whoever is behind so far is served from a new one.
-                    if frames.len() == FRAMES_MAX {
-                        frames.pop_front();
-                    }
-                    let frame = cx.frame(MessageKind::Text, &[entry.text().as_bytes()]);
-                    frames.push_back((entry.clone(), frame));
-                    frames.len() - 1
-                });
-                cx.send_frame_owed(to, &frames[at].1)
-            }
+        let delivery = match cx.is_deflating() && matches!(entry.to(), To::Group(_)) {
+            false => cx.send_frame_owed(to, &entry.frame()),
+            true => cx.send_frame_owed(to, self.remembering_frame(entry)),
         };
         settle(cx, to, delivery);
+    }
+
+    /// The frame of a message to a group, which is compressed once for all who get it in this tick.
+    fn remembering_frame(&mut self, entry: &Entry) -> &Frame {
+        let frames = &mut self.carrier.frames;
+        let found = frames.iter().position(|(known, _)| known.is_same(entry));
+        let at = found.unwrap_or_else(|| {
+            // The oldest goes: whoever is behind so far is served from a new one.
+            if frames.len() == FRAMES_MAX {
+                frames.pop_front();
+            }
+            frames.push_back((entry.clone(), entry.frame().with_encodings()));
+            frames.len() - 1
+        });
+        &frames[at].1
     }
 
     fn say(&mut self, cx: &mut Context<'_>, to: ConnId, reply: &Reply) {

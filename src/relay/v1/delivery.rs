@@ -72,7 +72,7 @@ impl<S: Store> Sessions<S> {
                 return Pumped::More;
             }
             let len = match &next {
-                Next::Live(entry) | Next::Logged(entry) => entry.text().len(),
+                Next::Live(entry) | Next::Logged(entry) => entry.frame_len(),
                 _ => REPLY_LEN,
             };
             room = room.saturating_sub(len);

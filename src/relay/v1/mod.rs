@@ -127,8 +127,6 @@ pub struct Sessions<S> {
     /// Connections that may have something to read.
     ready: VecDeque<ConnId>,
     effects: Vec<Effect>,
-    /// Where entries are put together.
-    scratch: Vec<u8>,
     /// Where the members of a group are listed while their logs change.
     everybody: Vec<UserKey>,
     /// How many users messages to groups have gone to.
@@ -205,7 +203,6 @@ impl<S: Store> Sessions<S> {
             is_draining: false,
             ready: VecDeque::new(),
             effects: Vec::new(),
-            scratch: Vec::new(),
             everybody: Vec::new(),
             fanned_out: 0,
             tally: Tally::default(),

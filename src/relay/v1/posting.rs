@@ -307,7 +307,7 @@ impl<S: Store> Sessions<S> {
     }
 
     fn entry(
-        &mut self,
+        &self,
         author: &Author<'_>,
         to: To<'_>,
         outgoing: &Outgoing<'_>,
@@ -326,7 +326,7 @@ impl<S: Store> Sessions<S> {
             echo: outgoing.echo,
             receipt,
         };
-        Entry::new(&draft, &mut self.scratch)
+        Entry::new(&draft)
     }
 
     /// To whoever is online, without a place in the log.

@@ -12,6 +12,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use crate::relay::decimal::Decimal;
 use crate::relay::log::{Entry, INFLIGHT_MAX, Seq};
 use crate::relay::reply::escape;
 
@@ -232,9 +233,12 @@ impl Reply {
                 gap.write(out)
             }
             Reply::Ok { id, online, logged } => {
-                write!(out, r#"{{"type":"ok","id":{id}"#)?;
+                // The most frequent: without the machinery of formatting.
+                out.push_str(r#"{"type":"ok","id":"#);
+                out.push_str(Decimal::of(*id).as_str());
                 if let Some(online) = online {
-                    write!(out, r#","online":{online}"#)?;
+                    out.push_str(r#","online":"#);
+                    out.push_str(Decimal::of(u64::from(*online)).as_str());
                 }
                 let tail = if *logged == Some(Logged::No) { r#","logged":false}"# } else { "}" };
                 out.write_str(tail)

@@ -218,7 +218,7 @@ fn session_ring_takes_as_many_bytes_and_not_one_more() {
         echo: Echo::No,
         receipt: Receipt::Unasked,
     };
-    let cost = Entry::new(&draft, &mut Vec::new()).cost();
+    let cost = Entry::new(&draft).cost();
     for (bytes, waiting) in [(3 * cost, 3), (3 * cost - 1, 2), (0, 1)] {
         let (world, _) = limited(|limits| limits.session_ring_bytes = bytes);
         let (alice, bob) = (here(&world, "alice", "d001"), here(&world, "bob", "c8f3"));

@@ -400,7 +400,7 @@ limits! {
 
     session_ring_bytes: Bytes in Logs, "session-ring", "SWITCHBOARD_SESSION_RING",
     relay 64 * KIB, echo 64 * KIB, from 0, to GIB, zero None,
-    section None, "messages that are not logged, waiting on one connection";
+    section None, "what waits on one connection unlogged: messages, and answers to questions";
 
     session_held_max: Count in Logs, "session-held", "SWITCHBOARD_SESSION_HELD",
     relay 100_000, echo 100_000, from 1, to 100_000_000, zero None,

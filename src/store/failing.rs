@@ -30,6 +30,8 @@ struct State {
     /// How many operations are left before they fail.
     left: Option<u32>,
     error: i32,
+    /// Whether a database is on it.
+    is_taken: bool,
 }
 
 impl FailingDisk {
@@ -106,6 +108,9 @@ impl FailingDisk {
     /// Opens the database on it.
     pub fn open(&self) -> Result<Database, redb::Error> {
         let disk = self.clone();
+        // Two on the same disk would overwrite each other; files are locked against that.
+        let is_taken = std::mem::replace(&mut disk.state().is_taken, true);
+        assert!(!is_taken, "a disk is for one database");
         file::guarded(|| Ok(file::builder().create_with_backend(disk)?))
     }
 
@@ -156,6 +161,11 @@ impl StorageBackend for FailingDisk {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.change()?;
         state.synced = state.bytes.clone();
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.state().is_taken = false;
         Ok(())
     }
 

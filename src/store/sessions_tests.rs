@@ -66,7 +66,6 @@ impl Server {
     }
 
     fn start(&mut self) {
-        let store = self.disk.start(Durability::Commit);
         let log = LogLimits {
             entries_max: 12,
             bytes_max: 4_000,
@@ -76,7 +75,9 @@ impl Server {
             ..LogLimits::default()
         };
         let limits = SessionLimits { log, ..SessionLimits::default() };
+        // One after the other: a disk is for one database.
         let stored = self.disk.stored();
+        let store = self.disk.start(Durability::Commit);
         self.sessions = Some(Sessions::new(store, stored, "e1", Stamp(1_000), limits));
     }
 

@@ -32,9 +32,10 @@ fn it_says_what_is_there_and_writes_nothing() {
     let json = folder.check_json(&[]);
     assert_eq!((&json["users"], &json["messages"]), (&2.into(), &1.into()));
     assert_eq!(folder.check(&["--repair"]).status.code(), Some(0));
+    assert!(before == fs::read(folder.file()).expect("a file"), "nothing is written");
+    // With nothing to drop, this one opens and closes the file, and that is all.
     assert_eq!(folder.check(&["--repair", "--yes"]).status.code(), Some(0));
-    assert_eq!(folder.check_json(&[])["epoch"], json["epoch"]);
-    assert_eq!(before.len(), fs::read(folder.file()).expect("a file").len());
+    assert_eq!(folder.check_json(&[]), json);
 }
 
 #[test]

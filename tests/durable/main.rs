@@ -3,6 +3,7 @@
 
 #![cfg(all(unix, feature = "cli", feature = "durable"))]
 
+mod backend;
 mod check;
 #[path = "../common/mod.rs"]
 mod common;

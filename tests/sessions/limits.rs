@@ -107,6 +107,22 @@ fn log_age_is_over_at_its_end_and_not_before() {
 }
 
 #[test]
+fn who_is_here_is_not_too_old_and_what_nobody_ever_used_is() {
+    let (world, _) = limited(|limits| limits.log_age_ms = 10_000);
+    for user in ["alice", "carol"] {
+        assert_eq!(ask(&world, "PUT", &format!("/v1/groups/g/members/{user}")).status, 200);
+    }
+    let plain = world.connect("/", Some("alice"));
+    (0..30).for_each(|_| world.pass(1_000));
+    assert_eq!((log_of(&world, "carol"), world.counts().kept), (None, 1));
+    plain.hang_up();
+    (0..9).for_each(|_| world.pass(1_000));
+    assert!(log_of(&world, "alice").is_some(), "it is counted from the end of the connection");
+    (0..3).for_each(|_| world.pass(1_000));
+    assert_eq!((log_of(&world, "alice"), world.counts().kept), (None, 0));
+}
+
+#[test]
 fn log_users_have_a_log_and_not_one_more() {
     let (world, _) = limited(|limits| limits.log_users_max = 2);
     let (_bob, _eve) = (here(&world, "bob", "c8f3"), here(&world, "eve", "e777"));
@@ -202,7 +218,7 @@ fn session_ring_takes_as_many_bytes_and_not_one_more() {
         echo: Echo::No,
         receipt: Receipt::Unasked,
     };
-    let cost = Entry::new(&draft, &mut Vec::new()).cost();
+    let cost = Entry::new(&draft).cost();
     for (bytes, waiting) in [(3 * cost, 3), (3 * cost - 1, 2), (0, 1)] {
         let (world, _) = limited(|limits| limits.session_ring_bytes = bytes);
         let (alice, bob) = (here(&world, "alice", "d001"), here(&world, "bob", "c8f3"));

@@ -211,7 +211,7 @@ fn a_membership_is_answered_when_it_is_committed_and_void_if_it_is_not() {
 
 #[test]
 fn a_membership_by_a_backend_is_there_in_both_dialects_and_kept_for_who_is_away() {
-    let (world, _) = kept();
+    let (world, shelf) = kept();
     ask(&world, "PUT", "/v1/groups/g/members/alice");
     let to_group = r#"{"group":"g","content":1}"#;
     expect(&post(&world, "", to_group), 202, r#"{"seq":2,"online":0}"#);
@@ -223,7 +223,14 @@ fn a_membership_by_a_backend_is_there_in_both_dialects_and_kept_for_who_is_away(
     let plain = world.connect("/", Some("alice"));
     plain.say(to_group);
     assert_eq!((plain.heard(), contents(&alice)), (vec![], vec![1.into()]));
-    // The user ends it in either dialect.
+    // The user ends it in either dialect; if that is not committed, he is told, and is one still.
+    shelf.hold();
+    plain.say(r#"{"type":"leave","group":"g"}"#);
+    shelf.fail();
+    world.turn();
+    let unsent = r#"{"type":"error","code":503,"reason":"store"}"#;
+    assert_eq!(plain.heard(), [text(r#"{"type":"ok","group":"g"}"#), text(unsent)]);
+    assert_eq!(world.counts().kept, 1);
     plain.say(r#"{"type":"leave","group":"g"}"#);
     assert_eq!((plain.heard().len(), world.counts().kept), (1, 0));
     expect(&post(&world, "", to_group), 200, r#"{"online":0}"#);

@@ -10,7 +10,7 @@
 //! The clients are those of `switchboard connect`. The logs are long enough for everything, so
 //! there is no gap to be announced; `src/relay/v1/model` has the others.
 //!
-//! `SWITCHBOARD_SEEDS=1000` runs more seeds than 40; `SEED=7` runs one.
+//! `SWITCHBOARD_SEEDS=1000` runs 100 seeds, instead of 20; `SEED=7` runs one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,9 +64,10 @@ fn whatever_the_network_does_nothing_is_lost_or_comes_twice() {
     let seeds = match std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => seed..seed + 1,
         None => {
-            let count =
+            let seeds =
                 std::env::var("SWITCHBOARD_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-            0..count.unwrap_or(40)
+            // One for ten of the other simulations: each is as long as ten of those.
+            0..seeds.map_or(20, |seeds: u64| seeds.div_ceil(10))
         }
     };
     let mut totals = [0; 3];

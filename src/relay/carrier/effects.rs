@@ -49,6 +49,7 @@ impl Relay {
             cx.tick_again();
         }
         self.carrier.frames.clear();
+        self.carrier.go_on_sweeping(cx);
         self.stop_sessions(cx);
     }
 

@@ -410,6 +410,7 @@ impl<S: Store> Book<S> {
         let oldest = now.before(self.limits.age_max_ms);
         let is_tight = self.bytes > self.limits.total_bytes_max / 8 * 7;
         let user = &mut self.users[key.0];
+        let is_here = user.online() > 0;
         let Some(record) = &mut user.record else { return };
         let mailbox = &mut record.mailbox;
         let before = mailbox.dropped();
@@ -419,9 +420,19 @@ impl<S: Store> Book<S> {
             self.bytes -= mailbox.discard().map_or(0, |entry| entry.cost());
         }
         let (dropped, is_empty) = (mailbox.dropped(), mailbox.is_empty());
-        let is_over = is_empty && record.seen < oldest && user.online() == 0;
+        let is_over = is_empty && record.seen < oldest && !is_here;
+        // Whoever is here for as long as that has to be found by the next server, too, if this one
+        // does not live to see the departure.
+        let is_due = is_here && record.seen < now.before(self.limits.age_max_ms / 8);
+        if is_due {
+            record.seen = now;
+        }
+        let name = Rc::clone(&user.name);
+        if is_due {
+            self.mark(key);
+            self.store.note(Change::Seen { user: &name, at: now });
+        }
         if dropped > before {
-            let name = Rc::clone(&user.name);
             self.mark(key);
             self.store.note(Change::Discard { user: &name, dropped });
         }

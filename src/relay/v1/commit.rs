@@ -207,6 +207,7 @@ impl<S: Store> Sessions<S> {
             }
             Release::Live { to, after, entry } => self.live_released(to, after, entry),
             Release::Plain { user, except, entry } => {
+                self.make_do(&user, &entry);
                 self.effects.push(Effect::Plain { user, except, entry });
             }
             Release::PlainGroup { except, entry } => {
@@ -218,6 +219,17 @@ impl<S: Store> Sessions<S> {
             Release::Receipt(entry) => self.receipt(entry),
             Release::Welcome(id) => self.welcome(id),
             Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
+        }
+    }
+
+    /// Of a user who has never had a session, nobody acknowledges anything: what goes to a plain
+    /// connection may make room from then on, or the log would be full for good one day.
+    fn make_do(&mut self, user: &str, entry: &Entry) {
+        let Some(key) = self.book.find(user) else { return };
+        let never_said_hello =
+            self.book.user(key).record().is_some_and(|record| record.clients().is_empty());
+        if never_said_hello && self.book.user(key).plain() > 0 {
+            self.book.acknowledge(key, "", entry.seq());
         }
     }
 

@@ -5,7 +5,9 @@
 //! switchboard echo    [SETTINGS] [LIMITS]
 //! switchboard bench   [OPTIONS] URL
 //! switchboard check-config [SETTINGS] [LIMITS]
+//! switchboard check-data   [OPTIONS] DIR
 //! switchboard send    [OPTIONS] TEXT
+//! switchboard connect [OPTIONS] URL
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -32,7 +34,10 @@
 
 mod auth;
 mod bench;
+#[cfg(feature = "durable")]
+pub mod check_data;
 mod command;
+pub mod connect;
 mod endpoint;
 mod environment;
 mod file;
@@ -53,6 +58,7 @@ use std::fmt;
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue};
 
+use crate::config::Durability;
 use crate::net::ListenAddress;
 use crate::tools::bench::Settings;
 pub use auth::Auth;
@@ -71,6 +77,11 @@ pub use value::{Place, Secret, Source};
 pub enum Task {
     /// `switchboard bench`: put load on a server.
     Bench(Box<Settings>),
+    /// `switchboard check-data`: look at a store, and repair it.
+    #[cfg(feature = "durable")]
+    CheckData(Box<check_data::Settings>),
+    /// `switchboard connect`: be a client.
+    Connect(Box<connect::Settings>),
     /// `switchboard send`: send one message by way of the push API.
     Send(Box<send::Settings>),
     /// Be a server.
@@ -91,7 +102,8 @@ pub enum Mode {
 /// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` has others.
+    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` and `connect`
+    /// have others.
     pub code: u8,
     /// What to print, line ends included.
     pub text: String,
@@ -120,9 +132,16 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
     let (what, matches) = what(&root);
     let mode = match what {
         What::Bench => return Ok(Task::Bench(Box::new(bench::settings(matches)?))),
+        #[cfg(feature = "durable")]
+        What::CheckData => {
+            return Ok(Task::CheckData(Box::new(check_data::settings(matches)?)));
+        }
         What::Check => {
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
+        }
+        What::Connect => {
+            return Ok(Task::Connect(Box::new(connect::settings(matches, around)?)));
         }
         What::Send => return Ok(Task::Send(Box::new(send::settings(matches, around)?))),
         What::Token => return Ok(Task::Token(Box::new(token::settings(matches, around)?))),
@@ -143,6 +162,9 @@ enum What {
     Bench,
     Be(Mode),
     Check,
+    #[cfg(feature = "durable")]
+    CheckData,
+    Connect,
     Send,
     Token,
 }
@@ -152,6 +174,9 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
     match root.subcommand() {
         Some(("bench", matches)) => (What::Bench, matches),
         Some((command::CHECK, matches)) => (What::Check, matches),
+        #[cfg(feature = "durable")]
+        Some((check_data::CHECK_DATA, matches)) => (What::CheckData, matches),
+        Some((connect::CONNECT, matches)) => (What::Connect, matches),
         Some(("send", matches)) => (What::Send, matches),
         Some((token::TOKEN, matches)) => (What::Token, matches),
         Some(("echo", matches)) => (What::Be(Mode::Echo), matches),
@@ -192,8 +217,25 @@ pub fn greeting(
     if let Some(page) = pages.next().filter(|_| is_open) {
         text.push_str(&format!("  open http://{page}/ in two windows\n"));
     }
+    if plan.mode == Mode::Serve {
+        text.push_str(&kept(plan));
+    }
     text.push_str(&format!("  up to {connections_max} connections at once\n"));
     text
+}
+
+/// Where messages are kept, for whoever believes that they are.
+fn kept(plan: &Plan) -> String {
+    let Some(dir) = &plan.data else {
+        return "  messages are kept in memory only; --data DIR keeps them on disk\n".to_owned();
+    };
+    let dir = dir.display();
+    match plan.durability {
+        Durability::Commit => format!("  messages are kept in {dir}, each commit synced\n"),
+        Durability::Interval { .. } => {
+            format!("  messages are kept in {dir}, synced by {}\n", plan.durability)
+        }
+    }
 }
 
 // For the subcommands that are no servers.

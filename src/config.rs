@@ -26,11 +26,13 @@
 //! reached; it knows names, numbers and reasons.
 
 mod deflate;
+mod durability;
 mod error;
 mod group;
 mod unit;
 
 pub use deflate::Deflate;
+pub use durability::Durability;
 pub use error::{LimitError, Order};
 pub use group::Group;
 pub use unit::Unit;
@@ -332,8 +334,8 @@ limits! {
     section None, "members of a group that a client who asks is named";
 
     memberships_max: Count in Relay, "max-memberships", "SWITCHBOARD_MAX_MEMBERSHIPS",
-    relay 100_000, echo 100_000, from 0, to 100_000_000, zero None,
-    section None, "memberships that the push API grants, of all users together";
+    relay 1_000_000, echo 1_000_000, from 0, to 100_000_000, zero None,
+    section None, "memberships that are kept, of all users together";
 
     presence_names_max: Count in Relay, "max-presence-names", "SWITCHBOARD_MAX_PRESENCE_NAMES",
     relay 100, echo 100, from 0, to 10_000, zero None,
@@ -398,7 +400,7 @@ limits! {
 
     session_ring_bytes: Bytes in Logs, "session-ring", "SWITCHBOARD_SESSION_RING",
     relay 64 * KIB, echo 64 * KIB, from 0, to GIB, zero None,
-    section None, "messages that are not logged, waiting on one connection";
+    section None, "what waits on one connection unlogged: messages, and answers to questions";
 
     session_held_max: Count in Logs, "session-held", "SWITCHBOARD_SESSION_HELD",
     relay 100_000, echo 100_000, from 1, to 100_000_000, zero None,

@@ -42,6 +42,7 @@
 //!            |   +---------------------------------------------------------+   |
 //!            +-----------------------------------------------------------------+
 //!  relay     the application: users, groups, rooms; written against Handler alone
+//!  store     where the application's log is kept on disk, on a thread of its own
 //! ```
 //!
 //! Imports point inward only, and a test holds that. [`wire`] and [`protocol`] work without a
@@ -67,8 +68,9 @@
 //! 3. [`outbox`] and [`engine`]: how thousands of connections share one thread.
 //! 4. [`net`]: the event loop, which is short because it knows no rule.
 //! 5. [`relay`]: what makes it a message server.
-//! 6. [`tools`]: what is run against a server: the load generator.
-//! 7. [`performance`]: where the time goes, and what was tried and dropped.
+//! 6. [`store`]: how messages outlive the process.
+//! 7. [`tools`]: what is run against a server: the load generator.
+//! 8. [`performance`]: where the time goes, and what was tried and dropped.
 //!
 //! # Cargo features
 //!
@@ -77,6 +79,7 @@
 //! | `server` | yes | [`engine`], [`hub`], [`net`]: everything a [`Handler`] runs on |
 //! | `relay` | yes | [`relay`]: users, groups, rooms, the chat page |
 //! | `cli` | yes | the `switchboard` binary |
+//! | `durable` | yes | [`store`]: messages kept on disk |
 //! | `deflate` | yes | compression of messages: permessage-deflate (RFC 7692) |
 //! | `simdutf8` | yes | UTF-8 validation at memory speed for multi-byte text |
 //! | `jwt-asymmetric` | no | tokens signed with RS256, ES256 or EdDSA; HS256 is in `relay` |
@@ -88,6 +91,7 @@
 #![cfg_attr(not(feature = "server"), doc = "[`hub`]: #cargo-features")]
 #![cfg_attr(not(feature = "server"), doc = "[`net`]: #cargo-features")]
 #![cfg_attr(not(feature = "relay"), doc = "[`relay`]: #cargo-features")]
+#![cfg_attr(not(feature = "durable"), doc = "[`store`]: #cargo-features")]
 #![cfg_attr(not(feature = "cli"), doc = "[`tools`]: #cargo-features")]
 #![forbid(unsafe_code)]
 
@@ -110,6 +114,8 @@ pub mod performance {}
 pub mod protocol;
 #[cfg(feature = "relay")]
 pub mod relay;
+#[cfg(feature = "durable")]
+pub mod store;
 pub mod timer;
 #[cfg(feature = "cli")]
 pub mod tools;

@@ -272,7 +272,7 @@ impl fmt::Write for Escaped {
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z, displayed as RFC 3339 has it.
-struct Timestamp(u64);
+pub(crate) struct Timestamp(pub(crate) u64);
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

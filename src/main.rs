@@ -1,5 +1,7 @@
 //! The `switchboard` binary: command line, logger, server and tools, tied together.
 
+#[path = "main/logs.rs"]
+mod logs;
 #[path = "main/serve.rs"]
 mod serve;
 
@@ -16,6 +18,9 @@ fn main() -> ExitCode {
     match cli::plan(std::env::args_os(), Surroundings::system()) {
         Ok(Task::Serve(plan)) => serve::run(*plan),
         Ok(Task::Bench(settings)) => measure(&settings),
+        #[cfg(feature = "durable")]
+        Ok(Task::CheckData(settings)) => check_data(&settings),
+        Ok(Task::Connect(settings)) => converse(*settings),
         Ok(Task::Send(settings)) => end(&cli::send::run(&settings)),
         Ok(Task::Token(settings)) => mint(&settings),
         Err(exit) => end(&exit),
@@ -25,6 +30,14 @@ fn main() -> ExitCode {
 fn end(exit: &Exit) -> ExitCode {
     print(exit.stream, &exit.text);
     ExitCode::from(exit.code)
+}
+
+/// Is a client, of people if they are there.
+fn converse(settings: cli::connect::Settings) -> ExitCode {
+    let (reads, types) = (std::io::stdout().is_terminal(), std::io::stdin().is_terminal());
+    let settings =
+        cli::connect::for_terminal(settings, reads, types, &|name| std::env::var_os(name));
+    end(&cli::connect::run(&settings))
 }
 
 /// Prints a token that is good from now on.
@@ -37,6 +50,20 @@ fn mint(settings: &TokenSettings) -> ExitCode {
         }
         Err(error) => fail(&error),
     }
+}
+
+/// Looks at a store, and says on a terminal what takes so long.
+#[cfg(feature = "durable")]
+fn check_data(settings: &cli::check_data::Settings) -> ExitCode {
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut progress = |text: &str| {
+        if is_terminal {
+            print(Stream::Stderr, &format!("\r\x1b[K{text}"));
+        }
+    };
+    let exit = cli::check_data::run(settings, &mut progress);
+    progress("");
+    end(&exit)
 }
 
 /// Puts load on a server and prints what was measured.

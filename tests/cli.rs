@@ -364,17 +364,26 @@ fn the_greeting_says_where_it_listens_and_what_to_open() {
          switchboard {version} listening on ws://[::1]:8080\n\
          switchboard {version} push API on http://127.0.0.1:8081\n"
     );
+    let kept = "  messages are kept in memory only; --data DIR keeps them on disk\n";
     let end = "  up to 960 connections at once\n";
     let page = "  open http://127.0.0.1:41234/ in two windows\n";
     let greeting = |line| cli::greeting(&planned(line, &[]), &public, &admin, 960);
-    assert_eq!(greeting(""), format!("{lines}{page}{end}"));
+    assert_eq!(greeting(""), format!("{lines}{page}{kept}{end}"));
+    let kept_in = |line, how| {
+        let greeting = greeting(line);
+        assert!(greeting.contains(&format!("  messages are kept in {how}\n")), "{greeting}");
+    };
+    if cfg!(feature = "durable") {
+        kept_in("--data /var/a", "/var/a, each commit synced");
+        kept_in("--data /a --durability interval:500ms", "/a, synced by interval:500ms");
+    }
     // The page has no credentials.
-    assert_eq!(greeting("--auth tokens:t"), format!("{lines}{end}"));
+    assert_eq!(greeting("--auth tokens:t"), format!("{lines}{kept}{end}"));
     assert_eq!(
         cli::greeting(&planned("", &[]), &public[..1], &[unix("/a")], 960),
         format!(
             "switchboard {version} listening on unix:/run/s.sock\n\
-             switchboard {version} push API on unix:/a\n{end}"
+             switchboard {version} push API on unix:/a\n{kept}{end}"
         )
     );
     assert_eq!(
@@ -445,11 +454,12 @@ fn process_start_prints_the_real_port_and_warns_on_stderr() {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut running = Running(command.spawn().unwrap());
     let stdout = BufReader::new(running.0.stdout.take().unwrap());
-    let lines: Vec<String> = stdout.lines().take(3).map(Result::unwrap).collect();
+    let lines: Vec<String> = stdout.lines().take(4).map(Result::unwrap).collect();
     let (_, address) = lines[0].split_once(" listening on ws://").expect("a greeting");
     assert!(!address.ends_with(":0"), "{address}");
     assert_eq!(lines[1], format!("  open http://{address}/ in two windows"));
-    assert!(lines[2].ends_with(" connections at once"), "{}", lines[2]);
+    assert!(lines[2].starts_with("  messages are kept in memory only"), "{}", lines[2]);
+    assert!(lines[3].ends_with(" connections at once"), "{}", lines[3]);
 
     let mut stderr = BufReader::new(running.0.stderr.take().unwrap());
     let mut seen = String::new();

@@ -23,7 +23,7 @@ use super::file::ConfigFile;
 use super::setting::{self, Kind, Setting};
 use super::text_file::{Exposure, FileText, read_file};
 use super::value::{Given, Secrecy, Secret, Source, problem, text_of};
-use crate::config::{Broadcast, Limits, Reach};
+use crate::config::{Broadcast, Durability, Limits, Reach};
 use crate::logger::Filter;
 use crate::net::ListenAddress;
 
@@ -46,6 +46,10 @@ pub struct Plan {
     pub access: AccessPlan,
     /// The keys of the push API.
     pub keys: KeysPlan,
+    /// Where messages are kept; `None` for in memory only.
+    pub data: Option<PathBuf>,
+    /// When a message that is kept there counts as kept.
+    pub durability: Durability,
     /// What is logged.
     pub log: Filter,
     /// Every setting with its value and where that came from, in the order of the help text.
@@ -138,6 +142,7 @@ pub(super) fn read(
     let admin = reader.admin();
     let keys = reader.keys(admin.as_ref());
     let broadcast = reader.broadcast();
+    let (data, durability) = reader.data();
     let limits = reader.limits();
     let log = reader.log();
     let reach = reader.reach(&listen, open, &access);
@@ -150,6 +155,8 @@ pub(super) fn read(
         broadcast,
         access,
         keys,
+        data,
+        durability,
         log,
         settings: reader.settings,
         warnings: reader.warnings,

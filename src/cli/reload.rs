@@ -53,6 +53,8 @@ pub fn reload(
     plan.limits = started.limits;
     plan.reach = started.reach;
     plan.broadcast = started.broadcast;
+    plan.data.clone_from(&started.data);
+    plan.durability = started.durability;
     let loaded = load(&plan, around.read)?;
     Ok(Reloaded { plan, loaded, warnings })
 }

@@ -222,6 +222,17 @@ settings! {
     "who gets a message that names no receiver: the others in the room (same URL path),\n\
      all of it with the sender, or nobody";
 
+    DATA: Text for Relay, AtStart, "Logs (switchboard.v1)",
+    "data", "SWITCHBOARD_DATA", "DIR",
+    default "none: in memory only", allowed "a directory, which is made if there is none",
+    "keep messages in this directory, so that they outlive the process";
+
+    DURABILITY: Text for Relay, AtStart, "Logs (switchboard.v1)",
+    "durability", "SWITCHBOARD_DURABILITY", "WHEN",
+    default "commit", allowed "commit; interval:TIME, from 1ms to 1h",
+    "when a message counts as kept: synced to the disk by each commit, or at the latest so\n\
+     much later, with a new epoch for all clients if the server does not end cleanly";
+
     LOG: Text for Both, OnHangup, "Logging",
     "log", "SWITCHBOARD_LOG", "FILTER",
     default "info", allowed "off, error, warn, info, debug, trace",

@@ -20,10 +20,9 @@ use switchboard::cli::{self, Loaded, Mode, Plan, Reloaded, Stream, Surroundings}
 use switchboard::echo::Echo;
 use switchboard::engine::Door;
 use switchboard::net::{Handle, Listen, ListenAddress};
-use switchboard::relay::Logs;
 use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
-use super::{end, fail, print};
+use super::{end, fail, logs, print};
 
 /// Starts the server that was asked for and stays until it ends.
 pub fn run(plan: Plan) -> ExitCode {
@@ -51,7 +50,10 @@ pub fn run(plan: Plan) -> ExitCode {
 fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
     let Plan { limits, broadcast, reach, .. } = plan;
     let Loaded { access, courier, keys, .. } = loaded;
-    let logs = Logs::in_memory();
+    let (logs, wake) = match logs::open(&plan) {
+        Ok(opened) => opened,
+        Err(error) => return fail(&error),
+    };
     let mut relay = Relay::new(RelayConfig { limits, broadcast, reach, access, logs });
     relay.set_keys(keys);
     let (bell, rings) = sync_channel(1);
@@ -62,6 +64,7 @@ fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
     });
     let started = plan.clone();
     listen(&plan, relay, |handle| {
+        wake.set(handle.clone());
         courier.map_or(Ok(()), |courier| courier.start(handle.clone()))?;
         let loader = thread::Builder::new().name("loader".to_owned());
         loader.spawn(move || reload(&rings, &started, &handle)).map(|_| ())

@@ -177,8 +177,8 @@ impl Relay {
         let connections_max = || self.sessions.limits(from).connections_per_user_max;
         match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => {
-                if self.identities.take_claim() {
-                    self.acquaint(speaker);
+                if let Some(number) = self.identities.take_claim() {
+                    self.rename(cx, &number, speaker);
                 }
                 Some((speaker, None))
             }
@@ -216,8 +216,8 @@ impl Relay {
         let connections_max = || self.sessions.limits(from).connections_per_user_max;
         match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => {
-                if self.identities.take_claim() {
-                    self.acquaint(speaker);
+                if let Some(number) = self.identities.take_claim() {
+                    self.rename(cx, &number, speaker);
                 }
                 Some(speaker)
             }

@@ -1,7 +1,7 @@
 //! The configuration file: what it may say, what it may not, and who goes before it.
 
 use switchboard::cli::{Place, SETTINGS, Source};
-use switchboard::config::{Broadcast, LIMITS, Reach};
+use switchboard::config::{Broadcast, Durability, LIMITS, Reach};
 
 use super::world::World;
 
@@ -12,6 +12,8 @@ fn a_file_says_what_flags_say() {
         # comments are free
         listen = ["127.0.0.1:9000", "unix:/run/s.sock", 9001]
         admin = 9002
+        data = "/var/lib/switchboard"
+        durability = "interval:90ms"
         open = false
         broadcast = "off"
         max-message = "64KiB"
@@ -24,12 +26,14 @@ fn a_file_says_what_flags_say() {
         "#,
     );
     let line = "--listen 127.0.0.1:9000 --listen unix:/run/s.sock --listen 9001 --admin 9002 \
+                --data /var/lib/switchboard --durability interval:90ms \
                 --broadcast off --max-message 64KiB --max-frames 1000 --outbox-high 1048576 \
                 --ping-interval 25 --ping-timeout 500ms --deflate takeover \
                 --log warn,switchboard=debug";
     let (mut plan, mut typed) = (world.plan("--config a.toml"), World::new().plan(line));
     assert_eq!(plan.limits.ping_interval_ms, 25_000);
     assert_eq!(plan.broadcast, Broadcast::Off);
+    assert_eq!(plan.durability, Durability::Interval { ms: 90 });
     (plan.settings, typed.settings) = (Vec::new(), Vec::new());
     assert_eq!(plan, typed);
 }
@@ -150,6 +154,8 @@ const WRONG: &[(&str, &str)] = &[
     ("max-message = -5", "a.toml:1:15: max-message '-5': not a number of bytes"),
     ("max-message = 0", "a.toml:1:15: max-message '0': out of range: 1 to 1GiB"),
     ("max-frames = 99999999999999999999999999", "a.toml:1:14: max-frames '9999999999999999999999"),
+    ("data = 'd'\ndurability = 'none'", "a.toml:2:14: durability 'none': allowed: commit; inter"),
+    ("durability = 'commit'", "--durability is for what --data keeps, and has no effect here"),
     ("broadcast = \"none\"", "a.toml:1:13: broadcast 'none': allowed: others, all, off"),
     ("outbox-low = \"1MiB\"",
      "a.toml:1:14: outbox-low (1MiB) must be below --outbox-high (default 1MiB)"),

@@ -13,6 +13,8 @@ auth-cookie = "session"
 origin = ["https://a.example", "https://*.b.example"]
 policy = "p.json"
 admin = 9002
+data = "data"
+durability = "interval:2s"
 max-message = "64KiB"
 outbox-low = 0
 log = "warn,a=off,a=trace"
@@ -21,6 +23,7 @@ log = "warn,a=off,a=trace"
 /// A plan without what only says where it comes from.
 fn meaning(mut plan: Plan) -> Plan {
     plan.settings.clear();
+    plan.data = plan.data.map(|path| std::path::absolute(path).expect("a path"));
     plan.access.policy = plan.access.policy.map(|path| std::path::absolute(path).expect("a path"));
     plan
 }
@@ -62,10 +65,12 @@ fn each_value_has_the_place_it_came_from_beside_it() {
         "# auth-secret = \"***\"  # SWITCHBOARD_AUTH_SECRET_FILE (/run/secrets/jwt)\n",
         "# auth-issuer is not set\n",
         "open = false  # default\n",
-        "max-message = \"64KiB\"  # a.toml:9:15\n",
+        "max-message = \"64KiB\"  # a.toml:11:15\n",
         "max-frames = \"5\"  # SWITCHBOARD_MAX_FRAMES\n",
         "broadcast = \"off\"  # --broadcast\n",
-        "log = \"warn,a=off,a=trace\"  # a.toml:11:7\n",
+        "/data\"  # a.toml:9:8\n",
+        "durability = \"interval:2s\"  # a.toml:10:14\n",
+        "log = \"warn,a=off,a=trace\"  # a.toml:13:7\n",
     ] {
         assert!(text.contains(wanted), "{wanted}\nis not in\n{text}");
     }

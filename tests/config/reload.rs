@@ -12,7 +12,8 @@ fn what_can_be_reloaded_is_and_the_rest_is_named() {
     let before = World::with_config("log = 'info'\nlisten = 1\nmax-frames = 5\nopen = false");
     let started = before.plan(LINE);
     let text = "log = 'debug'\nlisten = [1, 2]\nmax-frames = 6\nbroadcast = 'off'\n\
-                admin = 3\nauth = 'tokens:t.json'\nmax-head = '16KiB'\norigin = 'https://a.b'";
+                admin = 3\ndata = '/d'\n\
+                auth = 'tokens:t.json'\nmax-head = '16KiB'\norigin = 'https://a.b'";
     let after = World::with_config(text).file("t.json", TOKENS);
     let reloaded = after.reload(LINE, &started).expect("nothing is wrong");
     assert_eq!(reloaded.plan.log.to_string(), "debug");
@@ -22,10 +23,13 @@ fn what_can_be_reloaded_is_and_the_rest_is_named() {
     assert_eq!(reloaded.plan.listen, started.listen);
     assert_eq!((reloaded.plan.limits, reloaded.plan.admin), (started.limits, None));
     assert_eq!((reloaded.plan.broadcast, reloaded.plan.reach), (started.broadcast, started.reach));
+    assert_eq!((reloaded.plan.data, reloaded.plan.durability), (None, started.durability));
     let beginnings = [
         "listen has changed from '1' to '1,2' (a.toml:2:11), which takes effect at the next start",
         "admin has changed from nothing to '3' (a.toml:5:9), which takes effect",
         "broadcast has changed from 'others' to 'off' (a.toml:4:13), which",
+        "data has changed from nothing to '/d' (a.toml:6:8), which",
+        "durability has changed from nothing to 'commit' (default), which",
         "max-frames has changed from '5' to '6' (a.toml:3:14), which",
     ];
     assert_eq!(reloaded.warnings.len(), beginnings.len(), "{:?}", reloaded.warnings);

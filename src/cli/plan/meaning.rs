@@ -1,11 +1,13 @@
 //! What the values mean: addresses, limits, and what may not stand together.
 
+use std::path::PathBuf;
+
 use super::{AccessPlan, Auth, Effective, KeysPlan, Reader, absolute};
 use crate::cli::Mode;
 use crate::cli::listen;
 use crate::cli::setting;
 use crate::cli::value::{Given, Secrecy, Source, shown};
-use crate::config::{Broadcast, LIMITS, Limit, LimitError, Limits, Reach};
+use crate::config::{Broadcast, Durability, LIMITS, Limit, LimitError, Limits, Reach};
 use crate::logger::{BareTarget, Filter};
 use crate::net::ListenAddress;
 use crate::relay::access::jwt::Algorithm;
@@ -232,6 +234,35 @@ impl Reader<'_> {
                 Broadcast::default()
             }
         }
+    }
+
+    pub(super) fn data(&mut self) -> (Option<PathBuf>, Durability) {
+        if self.mode == Mode::Echo {
+            return (None, Durability::default());
+        }
+        let data = self.path(&setting::DATA);
+        if data.is_some() && cfg!(not(feature = "durable")) {
+            self.problems.push("--data: this program was built without the store".to_owned());
+        }
+        let Some(given) = self.one(&setting::DURABILITY) else {
+            let durability = Durability::default();
+            match data {
+                None => self.is_default(&setting::DURABILITY),
+                Some(_) => self.is_default_text(&setting::DURABILITY, durability.to_string()),
+            }
+            return (data, durability);
+        };
+        let durability = Durability::parse(&given.text).unwrap_or_else(|why| {
+            self.problems.push(given.problem(why));
+            Durability::default()
+        });
+        self.is_set(&given, vec![durability.to_string()]);
+        if data.is_none() {
+            // Somebody relies on it.
+            let why = "--durability is for what --data keeps, and has no effect here";
+            self.problems.push(why.to_owned());
+        }
+        (data, durability)
     }
 
     pub(super) fn limits(&mut self) -> Limits {

@@ -95,6 +95,11 @@ impl Carrier {
             cx.set_timer(wait_ms, BEAT_TIMER);
             self.is_timed = true;
         }
+        self.go_on_sweeping(cx);
+    }
+
+    /// Sees to it that what is too old is let go of, also if nobody speaks the dialect.
+    pub(super) fn go_on_sweeping(&mut self, cx: &mut Context<'_>) {
         if !self.is_sweeping {
             cx.set_timer(SWEEP_EVERY_MS, SWEEP_TIMER);
             self.is_sweeping = true;

@@ -17,14 +17,14 @@ use std::rc::Rc;
 use super::{FRAMES_MAX, close, plain_refusal};
 use crate::engine::{Context, Delivery};
 use crate::hub::ConnId;
+use crate::hub::routes::UserKey;
 use crate::outbox::Frame;
 use crate::protocol::MessageKind;
 use crate::relay::Relay;
 use crate::relay::log::{Entry, Outcome, Store, Stored, To};
 use crate::relay::reply::{Target, escape};
 use crate::relay::routing::to_everybody;
-use crate::relay::v1::{Closing, Effect, Posted, Pumped, Refused, Reply};
-use crate::timer::Millis;
+use crate::relay::v1::{Closing, Effect, Pumped, Reply};
 
 impl Relay {
     /// Once per tick, when all input is delivered.
@@ -33,7 +33,7 @@ impl Relay {
             match outcome {
                 Outcome::Committed(number) => self.carrier.sessions.committed(number),
                 Outcome::Failed => self.carrier.sessions.failed(),
-                Outcome::Restored(stored) => self.restored(stored, cx.now()),
+                Outcome::Restored(stored) => self.restored(cx, stored),
             }
         }
         self.carrier.sessions.flush(cx.now());
@@ -50,18 +50,32 @@ impl Relay {
             cx.tick_again();
         }
         self.carrier.frames.clear();
+        self.carrier.go_on_sweeping(cx);
         self.stop_sessions(cx);
     }
 
-    fn restored(&mut self, stored: Stored, now: Millis) {
+    fn restored(&mut self, cx: &Context<'_>, stored: Stored) {
         let names: Vec<Rc<str>> = stored.users.iter().map(|(name, _)| Rc::clone(name)).collect();
-        self.carrier.sessions.restored(stored, now);
+        self.carrier.sessions.restored(stored, cx.now());
         // A membership that was not committed has ended with that.
         for name in names {
             if let Some(user) = self.identities.routes().find(&name) {
-                self.acquaint(user);
+                self.realign(cx, user);
             }
         }
+    }
+
+    /// What the book says of a user's groups is so.
+    fn realign(&mut self, cx: &Context<'_>, user: UserKey) {
+        let book = self.carrier.book();
+        let Some(key) = book.find(self.identities.routes().name(user)) else { return };
+        let here = self.identities.groups().names_of(user);
+        let gone: Vec<Box<str>> =
+            here.filter(|group| !book.is_member(key, group)).map(Box::from).collect();
+        for group in gone {
+            self.identities.leave(user, &group);
+        }
+        self.acquaint(cx, user);
     }
 
     /// A connection has room again.
@@ -191,9 +205,6 @@ impl Relay {
         let plain = plain.filter(is_meant);
         to_everybody(cx, &mut self.gaps, plain, MessageKind::Text, &parts);
     }
-
-    /// The push API's message was taken, or not.
-    fn pushed(&mut self, _cx: &mut Context<'_>, _token: u64, _outcome: Result<Posted, Refused>) {}
 }
 
 /// What is owed and cannot be given ends the connection: its client learns on its next one what it

@@ -136,6 +136,11 @@ impl Record {
         Record { mailbox: Mailbox::new(dropped), clients: Vec::new(), seen }
     }
 
+    /// When the user was last here, as far as that is written down.
+    pub fn seen(&self) -> Stamp {
+        self.seen
+    }
+
     /// The log.
     pub fn mailbox(&self) -> &Mailbox {
         &self.mailbox

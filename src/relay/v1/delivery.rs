@@ -86,6 +86,9 @@ impl<S: Store> Sessions<S> {
 
     fn send(&mut self, to: ConnId, next: Next) {
         let Some(conn) = self.conns.get_mut(to) else { return };
+        if matches!(next, Next::Dropped(_) | Next::Gap(_)) {
+            self.tally.gaps += 1;
+        }
         match next {
             Next::Dropped(count) => self.reply(to, Reply::Dropped(count)),
             Next::Gap(gap) => {

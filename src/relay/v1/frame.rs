@@ -25,7 +25,7 @@ use serde_json::value::RawValue;
 
 use super::effect::Closing;
 use super::reply::Refused;
-use crate::relay::envelope::EnvelopeLimits;
+use crate::relay::envelope::{EnvelopeLimits, Events};
 use crate::relay::log::{Echo, Receipt, Seq};
 use crate::relay::name::{Name, unescape};
 use crate::relay::scan;
@@ -43,11 +43,23 @@ pub enum Frame<'a> {
         id: Option<u64>,
         /// The group.
         group: Name<'a>,
+        /// Whether this connection wants to hear who comes and goes.
+        events: Events,
+        /// In how many groups the user may be, beside what everybody may: whoever knows it fills it
+        /// in.
+        groups_max: usize,
     },
     /// A wish to be a member no longer.
     Leave {
         /// Its number.
         id: Option<u64>,
+        /// The group.
+        group: Name<'a>,
+    },
+    /// A question who is in a group.
+    Members {
+        /// Its number.
+        id: u64,
         /// The group.
         group: Name<'a>,
     },
@@ -57,6 +69,13 @@ pub enum Frame<'a> {
     Ping {
         /// Its number.
         id: Option<u64>,
+    },
+    /// A question whether somebody is online.
+    Presence {
+        /// Its number.
+        id: u64,
+        /// About whom.
+        user: Name<'a>,
     },
 }
 
@@ -205,6 +224,7 @@ enum Key {
     Group,
     Id,
     Next,
+    Presence,
     Receipt,
     Receiver,
     Sender,
@@ -226,6 +246,7 @@ impl Key {
             "group" => Key::Group,
             "id" => Key::Id,
             "next" => Key::Next,
+            "presence" => Key::Presence,
             "receipt" => Key::Receipt,
             "receiver" => Key::Receiver,
             "sender" => Key::Sender,
@@ -243,7 +264,7 @@ impl Key {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Fields<'a> {
     /// By [`Key`].
-    values: [Option<&'a str>; 16],
+    values: [Option<&'a str>; 17],
     repeated: Option<Key>,
     is_too_deep: bool,
 }
@@ -312,9 +333,22 @@ impl<'a> Fields<'a> {
         match &*kind {
             "ack" => Ok(Frame::Ack(self.seq()?.ok_or(bad("seq_missing"))?)),
             "hello" => self.hello(limits.name_max).map(Frame::Hello).ok_or(None),
-            "join" => Ok(Frame::Join { id, group: self.group(limits.name_max)? }),
+            "join" => {
+                let (group, events) = (self.group(limits.name_max)?, self.events()?);
+                Ok(Frame::Join { id, group, events, groups_max: usize::MAX })
+            }
             "leave" => Ok(Frame::Leave { id, group: self.group(limits.name_max)? }),
+            "members" => {
+                let id = id.ok_or(bad("id_missing"))?;
+                Ok(Frame::Members { id, group: self.group(limits.name_max)? })
+            }
             "ping" => Ok(Frame::Ping { id }),
+            "presence" => {
+                let id = id.ok_or(bad("id_missing"))?;
+                let user = self.value(Key::User).ok_or(bad("user_missing"))?;
+                let user = read_name(user, limits.name_max, "invalid_user")?;
+                Ok(Frame::Presence { id, user })
+            }
             _ => Err(Some(bad("unknown_type"))),
         }
     }
@@ -386,6 +420,15 @@ impl<'a> Fields<'a> {
     fn group(&self, name_max: usize) -> Result<Name<'a>, Refused> {
         let group = self.value(Key::Group).ok_or(bad("group_missing"))?;
         read_name(group, name_max, "invalid_group")
+    }
+
+    fn events(&self) -> Result<Events, Refused> {
+        match self.value(Key::Presence) {
+            None => Ok(Events::Unchanged),
+            Some("false") => Ok(Events::Off),
+            Some("true") => Ok(Events::On),
+            Some(_) => Err(bad("presence_not_a_boolean")),
+        }
     }
 
     fn seq(&self) -> Result<Option<Seq>, Refused> {

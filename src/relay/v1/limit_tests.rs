@@ -46,6 +46,42 @@ fn there_is_a_limit_to_everything_that_is_kept() {
 }
 
 #[test]
+fn the_log_of_a_user_who_only_ever_speaks_plain_is_not_full_for_good() {
+    let mut talk = talk_with(LogLimits { entries_max: 3, ..LogLimits::default() });
+    let bob = talk.hello("bob", "c8f3", "");
+    talk.sessions.keep("alice", talk.now);
+    talk.sessions.plain_connections("alice", 1, talk.now);
+    for id in 1..=9 {
+        talk.say(bob, &format!(r#"{{"id":{id},"receiver":"alice","content":{id}}}"#));
+    }
+    talk.sessions.plain_connections("alice", 0, talk.now);
+    // All nine went to her plain connection; three more are kept for whatever she comes with.
+    for id in 10..=13 {
+        talk.say(bob, &format!(r#"{{"id":{id},"receiver":"alice","content":{id}}}"#));
+    }
+    let heard = talk.heard(bob);
+    assert_eq!(heard[heard.len() - 2], r#"{"type":"ok","id":12,"online":0}"#);
+    assert!(heard[heard.len() - 1].contains("mailbox_full"), "{heard:?}");
+}
+
+#[test]
+fn who_stays_for_long_is_known_to_have_been_here_lately() {
+    let mut talk = talk_with(LogLimits { age_max_ms: 8_000, ..LogLimits::default() });
+    talk.hello("bob", "c8f3", "");
+    let seen = |talk: &Talk<Memory>| {
+        let book = talk.sessions.book();
+        book.user(book.find("bob").expect("bob")).record().expect("a record").seen()
+    };
+    let first = seen(&talk);
+    talk.now = Millis(900);
+    talk.sessions.sweep(talk.now, 100);
+    assert_eq!(seen(&talk), first, "not for every second");
+    talk.now = Millis(1_100);
+    talk.sessions.sweep(talk.now, 100);
+    assert!(seen(&talk) > first);
+}
+
+#[test]
 fn a_full_house_lets_go_of_what_was_acknowledged() {
     let mut talk = talk_with(LogLimits { total_bytes_max: 1_200, ..LogLimits::default() });
     let alice = talk.hello("alice", "d001", "");

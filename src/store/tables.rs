@@ -1,0 +1,218 @@
+//! Tables: what the file has in it, and what each change does to it.
+//!
+//! ```text
+//!   numbers   "counter" -> 60   "floor" -> 12   "stamp" -> …   "format" -> 1   …
+//!   texts     "epoch" -> 9f…    "run" -> commit
+//!   users     "alice" -> dropped 56, acked 57, seen …
+//!   clients   ("alice", "d001") -> last 16, refused 0b101, …
+//!   groups    ("alice", "room1") -> since 31
+//!   log       ("alice", 57)  ("alice", 59)  ("bob", 59)
+//!   entries   57 -> bytes    59 -> bytes                    once, whoever has it
+//!   holders   59 -> 2                                       only of those that several have
+//! ```
+//!
+//! A message is written once, at the end of `entries`, and named in the log of everybody who gets
+//! it. The last log that lets go of it takes it along.
+//!
+//! This module does not know when something is committed, nor what damaged tables look like.
+
+use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
+
+use super::batch::{Batch, Occurrence, Op};
+use super::row::{ClientRow, UserRow};
+use crate::relay::log::{Seq, ServerState};
+
+pub(super) const NUMBERS: TableDefinition<&str, u64> = TableDefinition::new("numbers");
+pub(super) const TEXTS: TableDefinition<&str, &str> = TableDefinition::new("texts");
+pub(super) const USERS: TableDefinition<&str, UserRow> = TableDefinition::new("users");
+pub(super) const CLIENTS: TableDefinition<(&str, &str), ClientRow> =
+    TableDefinition::new("clients");
+pub(super) const GROUPS: TableDefinition<(&str, &str), u64> = TableDefinition::new("groups");
+pub(super) const LOG: TableDefinition<(&str, u64), ()> = TableDefinition::new("log");
+pub(super) const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
+pub(super) const HOLDERS: TableDefinition<u64, u64> = TableDefinition::new("holders");
+
+/// In `numbers`: the newest seq that was issued.
+pub(super) const COUNTER: &str = "counter";
+/// In `numbers`: the highest seq that a removed record knew of.
+pub(super) const FLOOR: &str = "floor";
+/// In `numbers`: the newest moment that was written.
+pub(super) const STAMP: &str = "stamp";
+
+/// The tables, open to be changed.
+pub(super) struct Tables<'txn> {
+    pub numbers: Table<'txn, &'static str, u64>,
+    pub users: Table<'txn, &'static str, UserRow>,
+    pub clients: Table<'txn, (&'static str, &'static str), ClientRow>,
+    pub groups: Table<'txn, (&'static str, &'static str), u64>,
+    pub log: Table<'txn, (&'static str, u64), ()>,
+    pub entries: Table<'txn, u64, &'static [u8]>,
+    pub holders: Table<'txn, u64, u64>,
+    /// The entry that is being appended to log after log, and to how many it was.
+    run: Option<(Seq, u64)>,
+    server: Option<ServerState>,
+}
+
+impl<'txn> Tables<'txn> {
+    /// Opens the tables, which come into being by that.
+    pub fn open(txn: &'txn WriteTransaction) -> Result<Tables<'txn>, TableError> {
+        Ok(Tables {
+            numbers: txn.open_table(NUMBERS)?,
+            users: txn.open_table(USERS)?,
+            clients: txn.open_table(CLIENTS)?,
+            groups: txn.open_table(GROUPS)?,
+            log: txn.open_table(LOG)?,
+            entries: txn.open_table(ENTRIES)?,
+            holders: txn.open_table(HOLDERS)?,
+            run: None,
+            server: None,
+        })
+    }
+
+    /// Carries out what a batch says.
+    pub fn apply(&mut self, batch: &Batch) -> Result<(), StorageError> {
+        batch.ops().iter().try_for_each(|op| self.apply_op(batch, op))
+    }
+
+    /// Writes down what was put off. To be called behind the last batch.
+    pub fn finish(mut self) -> Result<(), StorageError> {
+        self.end_run()?;
+        // Once for all batches of a commit: only the last one counts.
+        if let Some(ServerState { counter, floor, stamp }) = self.server {
+            for (name, number) in [(COUNTER, counter.0), (FLOOR, floor.0), (STAMP, stamp.0)] {
+                self.numbers.insert(name, number)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_op(&mut self, batch: &Batch, op: &Op) -> Result<(), StorageError> {
+        match *op {
+            Op::Server(server) => self.server = Some(server),
+            Op::Create { user, dropped } => self.create(batch.str(user), dropped)?,
+            Op::Remove { user } => self.remove(batch.str(user))?,
+            Op::Acknowledge { user, acked } => {
+                self.change(batch.str(user), |row| row.acked = acked)?;
+            }
+            Op::Seen { user, at } => self.change(batch.str(user), |row| row.seen = at)?,
+            Op::Discard { user, dropped } => self.discard(batch.str(user), dropped)?,
+            Op::Append { user, seq, entry, copy } => {
+                self.append(batch.str(user), seq, batch.bytes(entry), copy)?;
+            }
+            Op::Client { user, client, numbers, seen } => {
+                let (user, client) = (batch.str(user), batch.str(client));
+                if self.has(user)? {
+                    self.clients.insert((user, client), ClientRow { numbers, seen })?;
+                }
+            }
+            Op::ForgetClient { user, client } => {
+                self.clients.remove((batch.str(user), batch.str(client)))?;
+            }
+            Op::Join { user, group, seq } => {
+                let (user, group) = (batch.str(user), batch.str(group));
+                if self.has(user)? {
+                    self.groups.insert((user, group), seq.0)?;
+                }
+            }
+            Op::Leave { user, group } => {
+                self.groups.remove((batch.str(user), batch.str(group)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a user has a record. What is said about anybody else has no effect.
+    fn has(&self, user: &str) -> Result<bool, StorageError> {
+        Ok(self.users.get(user)?.is_some())
+    }
+
+    fn change(
+        &mut self,
+        user: &str,
+        change: impl FnOnce(&mut UserRow),
+    ) -> Result<(), StorageError> {
+        let Some(mut row) = self.users.get(user)?.map(|row| row.value()) else { return Ok(()) };
+        change(&mut row);
+        self.users.insert(user, row)?;
+        Ok(())
+    }
+
+    fn create(&mut self, user: &str, dropped: Seq) -> Result<(), StorageError> {
+        self.remove(user)?;
+        self.users.insert(user, UserRow { dropped, ..UserRow::default() })?;
+        Ok(())
+    }
+
+    fn remove(&mut self, user: &str) -> Result<(), StorageError> {
+        if self.users.remove(user)?.is_none() {
+            return Ok(());
+        }
+        self.release(user, u64::MAX)?;
+        // No text is between a name and the same with a zero behind it.
+        let beyond = format!("{user}\0");
+        self.clients.retain_in((user, "")..(&*beyond, ""), |_, _| false)?;
+        self.groups.retain_in((user, "")..(&*beyond, ""), |_, _| false)
+    }
+
+    fn discard(&mut self, user: &str, dropped: Seq) -> Result<(), StorageError> {
+        if self.has(user)? {
+            self.change(user, |row| row.dropped = dropped)?;
+            self.release(user, dropped.0)?;
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        user: &str,
+        seq: Seq,
+        bytes: &[u8],
+        copy: Occurrence,
+    ) -> Result<(), StorageError> {
+        if !self.has(user)? || self.log.insert((user, seq.0), ())?.is_some() {
+            return Ok(());
+        }
+        if let Some((run, held)) = &mut self.run
+            && *run == seq
+        {
+            *held += 1;
+            return Ok(());
+        }
+        self.end_run()?;
+        // In the same batch it may have been here before, for somebody without a record.
+        let is_new = copy == Occurrence::First || self.entries.get(seq.0)?.is_none();
+        let held = if is_new && self.entries.insert(seq.0, bytes)?.is_none() {
+            0
+        } else {
+            self.holders.get(seq.0)?.map_or(1, |count| count.value())
+        };
+        self.run = Some((seq, held + 1));
+        Ok(())
+    }
+
+    /// Writes down in how many logs the last entry is.
+    fn end_run(&mut self) -> Result<(), StorageError> {
+        if let Some((seq, held)) = self.run.take()
+            && held > 1
+        {
+            self.holders.insert(seq.0, held)?;
+        }
+        Ok(())
+    }
+
+    /// Takes everything up to `until` out of a user's log.
+    fn release(&mut self, user: &str, until: u64) -> Result<(), StorageError> {
+        self.end_run()?;
+        let (holders, entries) = (&mut self.holders, &mut self.entries);
+        for gone in self.log.extract_from_if((user, 0)..=(user, until), |_, ()| true)? {
+            let seq = gone?.0.value().1;
+            let held = holders.get(seq)?.map(|count| count.value());
+            match held {
+                Some(held @ 3..) => drop(holders.insert(seq, held - 1)?),
+                Some(_) => drop(holders.remove(seq)?),
+                None => drop(entries.remove(seq)?),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! What a server refuses to start on, and what it says then.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::server::{Folder, refusal, serve, stop};
+
+#[test]
+fn a_second_server_on_the_same_directory_does_not_start() {
+    let folder = Folder::new();
+    let first = folder.serve(&[]);
+    let said = refusal(serve(&folder.data(), &[]));
+    assert!(
+        said.contains("error: ") && said.contains("another process has this store open"),
+        "{said}"
+    );
+    let checked = folder.check(&["--repair", "--yes"]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(said.contains("another process has this store open"), "{said}");
+    stop(first);
+    stop(folder.serve(&[]));
+}
+
+#[test]
+fn what_is_no_store_is_refused_and_left_alone() {
+    let folder = Folder::new();
+    fs::write(folder.data(), "a file").expect("a file");
+    let said = refusal(serve(&folder.data(), &[]));
+    assert!(said.contains("data: is not a directory"), "{said}");
+    fs::remove_file(folder.data()).expect("our own");
+    fs::create_dir(folder.data()).expect("a folder");
+    fs::write(folder.file(), "dear diary").expect("a file");
+    let said = refusal(serve(&folder.data(), &[]));
+    assert!(said.contains("is not a store of switchboard, and is left alone"), "{said}");
+    assert_eq!(fs::read(folder.file()).expect("a file"), b"dear diary");
+}
+
+#[test]
+fn a_damaged_store_is_refused_with_the_command_that_looks_at_it() {
+    let folder = Folder::new();
+    stop(folder.serve(&[]));
+    let mut bytes = fs::read(folder.file()).expect("a file");
+    for byte in &mut bytes[4_096..] {
+        *byte ^= 0x55;
+    }
+    fs::write(folder.file(), &bytes).expect("our own");
+    let said = refusal(serve(&folder.data(), &[]));
+    let data = folder.data().display().to_string();
+    assert!(said.contains(&format!("`switchboard check-data {data}`")), "{said}");
+    let checked = folder.check(&[]);
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(said.contains("This cannot be repaired"), "{said}");
+    assert_eq!(fs::read(folder.file()).expect("a file"), bytes);
+}
+
+#[test]
+fn the_directory_is_made_for_its_owner_alone() {
+    let folder = Folder::new();
+    stop(folder.serve(&[]));
+    let mode = |path| fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(folder.data()), mode(folder.file())), (0o700, 0o600));
+}
+
+#[test]
+fn without_a_directory_nothing_is_written() {
+    let folder = Folder::new();
+    let mut command = crate::common::process::command(&["serve"]);
+    command.current_dir(folder.path());
+    stop(crate::common::process::Process::start(command));
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}

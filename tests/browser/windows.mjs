@@ -88,7 +88,7 @@ export async function waitState(page, ...states) {
   await page.locator(any).waitFor({ timeout: WAIT_MS });
 }
 
-// Addresses `to` (empty: the whole room) and sends `text`.
+// Addresses `to`, or, if it is empty, the group on the screen, and sends `text`.
 export async function say(page, to, text) {
   await page.fill('#to', to);
   await page.press('#to', 'Enter');
@@ -129,11 +129,16 @@ export async function bareSocket(page, url) {
   }), url);
   return {
     send: (data) => handle.evaluate((socket, text) => socket.send(text), data),
-    sendBinary: (bytes) => handle.evaluate((socket, list) => socket.send(new Uint8Array(list)),
-      bytes),
-    sendMany: (count, text) => handle.evaluate((socket, [n, words]) => {
-      for (let i = 1; i <= n; i += 1) socket.send(`${words} ${i}`);
-    }, [count, text]),
+    // `before`, a number, `after`: so many times.
+    sendMany: (count, before, after) => handle.evaluate((socket, [n, head, tail]) => {
+      for (let i = 1; i <= n; i += 1) socket.send(`${head}${i}${tail}`);
+    }, [count, before, after]),
+    // Waits for a message with `part` in it.
+    heard: async (part) => {
+      const found = await page.waitForFunction(([socket, words]) =>
+        socket.heard.find((text) => text.includes(words)), [handle, part]);
+      return found.jsonValue();
+    },
   };
 }
 

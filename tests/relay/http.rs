@@ -64,14 +64,36 @@ fn the_client_is_served_to_pages_of_every_origin() {
     for line in [
         "Content-Type: text/javascript; charset=utf-8\r\n",
         "X-Content-Type-Options: nosniff\r\n",
-        "Access-Control-Allow-Origin: *\r\n",
-        "Cache-Control: no-cache",
+        "Cache-Control: no-cache\r\n",
+        "Access-Control-Allow-Origin: *",
     ] {
         assert!(answer.head.contains(line), "{line}: {}", answer.head);
     }
     assert!(answer.body.contains("export function connect("));
+}
+
+#[test]
+fn the_page_runs_nothing_but_the_scripts_beside_it() {
+    let world = World::new();
     let page = world.request("GET", "/", &[]);
-    assert!(page.head.contains("script-src 'self' 'unsafe-inline';"), "{}", page.head);
+    assert!(page.head.contains("script-src 'self'; style-src 'self';"), "{}", page.head);
+    assert!(!page.head.contains("unsafe-"), "{}", page.head);
+    for (path, media_type, words) in [
+        ("/chat.js", "text/javascript", "from './switchboard.js'"),
+        ("/chat-history.js", "text/javascript", "export class History"),
+        ("/chat-view.js", "text/javascript", "export const view"),
+        ("/chat-words.js", "text/javascript", "export function t("),
+        ("/chat.css", "text/css", ":root"),
+    ] {
+        let answer = world.request("GET", path, &[]);
+        assert_eq!(answer.status, 200, "{path}");
+        let line = format!("Content-Type: {media_type}; charset=utf-8\r\n");
+        assert!(answer.head.contains(&line), "{path}: {}", answer.head);
+        assert!(answer.body.contains(words), "{path}");
+        if path != "/chat.css" {
+            assert!(page.body.contains(&path[1..]), "the page asks for {path} at once");
+        }
+    }
 }
 
 #[test]

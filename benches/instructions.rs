@@ -68,6 +68,14 @@ const PATHS: &[Path] = &[
     Path("group_100", "a message to a group of 101", |count| many(count, 100, 2)),
     Path("groups_10k", "the same, and 10,000 other groups", |count| many(count, 100, 10_000)),
     Path("churn", "one of all who come, join a group and go at once", churn),
+    Path("v1_direct", "a direct message of 64 bytes in switchboard.v1, and its ok", |count| {
+        v1_direct(count, 1);
+    }),
+    Path("v1_direct_p16", "the same, 16 in one read", |count| v1_direct(count, 16)),
+    Path("v1_direct_16k", "1 KiB of one of 16 KiB, and its ok", v1_direct_16k),
+    Path("v1_group_100", "a message to a group of 101 in switchboard.v1", v1_group),
+    Path("v1_ack", "a message acknowledged", v1_ack),
+    Path("v1_resume_1k", "one of 1,000 messages of 64 bytes that are resumed", v1_resume),
     Path("send_125_off", "a message of 125 bytes, sent as it is", |count| {
         send(count, 125, Way::Off)
     }),
@@ -277,6 +285,64 @@ fn many(count: usize, others: usize, groups: usize) {
     server.run(bob, &text_frame(&text), count, 1);
 }
 
+fn v1_direct(count: usize, depth: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let bob = server.open_v1("bob");
+    server.open_v1("alice");
+    server.run_all(bob, &to_alice(64, depth)[..count / depth]);
+}
+
+fn v1_direct_16k(count: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let bob = server.open_v1("bob");
+    server.open_v1("alice");
+    server.run_all(bob, &to_alice(16 << 10, 1)[..count / 16]);
+}
+
+fn v1_group(count: usize) {
+    let mut server = Server::new(Relay::new(RelayConfig::default()));
+    let bob = server.open_v1("bob");
+    let others: Vec<ConnId> = (0..100).map(|at| server.open_v1(&format!("u{at}"))).collect();
+    for &id in others.iter().chain([&bob]) {
+        server.run(id, &text_frame(r#"{"type":"join","group":"g","id":1}"#), 1, 1);
+    }
+    let content = content(64);
+    let text = |id| format!(r#"{{"id":{},"group":"g","content":"{content}"}}"#, id + 1);
+    server.run_all(bob, &numbered(COUNT_MAX, 1, text)[..count]);
+}
+
+fn v1_ack(count: usize) {
+    let mut server = Server::with_long_logs();
+    let bob = server.open_v1("bob");
+    let alice = server.open_v1("alice");
+    server.run_all(bob, &to_alice(64, 1));
+    // The first seq is 1, and nobody else sends anything.
+    let acks = numbered(COUNT_MAX, 1, |seq| format!(r#"{{"type":"ack","seq":{seq}}}"#));
+    server.run_all(alice, &acks[..count]);
+}
+
+/// `count` deliveries.
+fn v1_resume(count: usize) {
+    let mut server = Server::with_long_logs();
+    let bob = server.open_v1("bob");
+    let alice = server.open_v1("alice");
+    server.run_all(bob, &to_alice(64, 1)[..1_000]);
+    server.engine.reset(alice);
+    server.tick();
+    let hello = text_frame(r#"{"type":"hello","client":"c1","next":1,"seq":0}"#);
+    for _ in 0..count.div_ceil(1_000) {
+        let alice = server.upgrade("/?user=alice", V1);
+        let before = server.written;
+        server.run(alice, &hello, 1, 1);
+        while server.engine.has_work() {
+            server.tick();
+        }
+        assert!(server.written - before > 100_000, "all are there");
+        server.engine.reset(alice);
+        server.tick();
+    }
+}
+
 fn churn(count: usize) {
     let mut server = Server::new(Relay::new(RelayConfig::default()));
     let ids: Vec<ConnId> = (0..count).map(|at| server.open(&format!("/?user=u{at}"))).collect();
@@ -316,8 +382,26 @@ fn fan(count: usize, compressed: Compressed) {
 }
 
 fn direct() -> String {
-    let content = "The quick brown fox jumps over the lazy dog. The quick brown fox";
+    let content = content(64);
     format!(r#"{{"sender":"bob","receiver":"alice","content":"{content}"}}"#)
+}
+
+fn content(len: usize) -> String {
+    "The quick brown fox jumps over the lazy dog. ".repeat(len / 45 + 1)[..len].to_owned()
+}
+
+/// Numbered direct messages, as many as any count asks for.
+fn to_alice(len: usize, depth: usize) -> Vec<Vec<u8>> {
+    let content = content(len);
+    let messages = COUNT_MAX / (len >> 10).max(1);
+    let text = |id| format!(r#"{{"id":{id},"receiver":"alice","content":"{content}"}}"#);
+    numbered(messages, depth, text)
+}
+
+/// `count` frames, `depth` in each read.
+fn numbered(count: usize, depth: usize, text: impl Fn(usize) -> String) -> Vec<Vec<u8>> {
+    let read = |at| (0..depth).flat_map(|of| text_frame(&text(at * depth + of + 1))).collect();
+    (0..count / depth).map(read).collect()
 }
 
 /// A client's frame.
@@ -345,20 +429,27 @@ fn frame_of(write: impl FnOnce(&mut Connection, &Endpoint, &mut Outbox)) -> Vec<
 struct Server<H> {
     engine: Engine<H>,
     now: u64,
+    /// Bytes.
+    written: usize,
 }
 
 impl<H: Handler> Server<H> {
     fn new(handler: H) -> Server<H> {
-        Server { engine: Engine::new(Limits::relay(), handler), now: 0 }
+        Server { engine: Engine::new(Limits::relay(), handler), now: 0, written: 0 }
     }
 
     fn open(&mut self, target: &str) -> ConnId {
+        self.upgrade(target, "")
+    }
+
+    /// `extra` are lines of the head.
+    fn upgrade(&mut self, target: &str, extra: &str) -> ConnId {
         let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
         let id = self.engine.accept(peer, Door::Public).expect("room for two");
         let mut request = format!(
             "GET {target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
              Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Sec-WebSocket-Version: 13\r\n\r\n"
+             Sec-WebSocket-Version: 13\r\n{extra}\r\n"
         )
         .into_bytes();
         assert_eq!(self.engine.receive(id, &mut request), Flow::Read);
@@ -377,18 +468,48 @@ impl<H: Handler> Server<H> {
         }
     }
 
+    /// Each of these reads in a tick of its own.
+    fn run_all(&mut self, from: ConnId, reads: &[Vec<u8>]) {
+        for read in reads {
+            let _ = black_box(self.engine.receive(from, &mut read.clone()));
+            self.tick();
+        }
+    }
+
     fn tick(&mut self) {
         self.now += 1;
         self.engine.run_timers();
         self.engine.before_flush();
         while let Some(id) = self.engine.next_dirty() {
             let len = self.engine.output(id).map_or(0, offered);
+            self.written += len;
             self.engine.wrote(id, len, len);
         }
         self.engine.reap(&mut Vec::new());
         self.engine.begin_tick(Millis(self.now / 16), UnixMillis(0));
     }
 }
+
+impl Server<Relay> {
+    /// A server whose logs hold every message of a path.
+    fn with_long_logs() -> Server<Relay> {
+        let limits = Limits {
+            log_messages_max: COUNT_MAX as u64,
+            log_max_bytes: 1 << 30,
+            ..Limits::relay()
+        };
+        Server::new(Relay::new(RelayConfig { limits, ..RelayConfig::default() }))
+    }
+
+    /// A client of switchboard.v1.
+    fn open_v1(&mut self, user: &str) -> ConnId {
+        let id = self.upgrade(&format!("/?user={user}"), V1);
+        self.run(id, &text_frame(r#"{"type":"hello","client":"c1","next":1}"#), 1, 1);
+        id
+    }
+}
+
+const V1: &str = "Sec-WebSocket-Protocol: switchboard.v1\r\n";
 
 /// What the event loop would hand to the kernel.
 fn offered(outbox: &Outbox) -> usize {

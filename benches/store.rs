@@ -32,7 +32,6 @@ struct Bench {
     users: Vec<String>,
     kept: VecDeque<(usize, u64)>,
     content: String,
-    scratch: Vec<u8>,
     folder: PathBuf,
 }
 
@@ -53,7 +52,6 @@ impl Bench {
             users: (0..1_000).map(|number| format!("user-{number:04}")).collect(),
             kept: VecDeque::new(),
             content: format!("\"{}\"", "x".repeat(250)),
-            scratch: Vec::new(),
             folder,
         };
         for user in &bench.users {
@@ -82,7 +80,7 @@ impl Bench {
             echo: Echo::No,
             receipt: Receipt::Unasked,
         };
-        let entry = Entry::new(&draft, &mut self.scratch);
+        let entry = Entry::new(&draft);
         self.store.note(Change::Append { user, entry: &entry });
         let numbers = Numbers::restored(self.seq, 0, Experience::Some);
         let seen = Stamp(self.seq);

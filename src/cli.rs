@@ -7,6 +7,7 @@
 //! switchboard check-config [SETTINGS] [LIMITS]
 //! switchboard check-data   [OPTIONS] DIR
 //! switchboard send    [OPTIONS] TEXT
+//! switchboard connect [OPTIONS] URL
 //! ```
 //!
 //! For every setting a flag goes before its environment variable, that before the configuration
@@ -36,6 +37,7 @@ mod bench;
 #[cfg(feature = "durable")]
 pub mod check_data;
 mod command;
+pub mod connect;
 mod endpoint;
 mod environment;
 mod file;
@@ -78,6 +80,8 @@ pub enum Task {
     /// `switchboard check-data`: look at a store, and repair it.
     #[cfg(feature = "durable")]
     CheckData(Box<check_data::Settings>),
+    /// `switchboard connect`: be a client.
+    Connect(Box<connect::Settings>),
     /// `switchboard send`: send one message by way of the push API.
     Send(Box<send::Settings>),
     /// Be a server.
@@ -98,7 +102,8 @@ pub enum Mode {
 /// Why nothing is started: help or a check that was asked for, or a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exit {
-    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` has others.
+    /// The exit code: 0, or 2 for what is wrong in arguments and environment; `send` and `connect`
+    /// have others.
     pub code: u8,
     /// What to print, line ends included.
     pub text: String,
@@ -135,6 +140,9 @@ pub fn plan(args: impl Iterator<Item = OsString>, around: Surroundings<'_>) -> R
             let (plan, problems) = plan::read(Mode::Serve, matches, around);
             return Err(load::check(&plan, problems, around.read));
         }
+        What::Connect => {
+            return Ok(Task::Connect(Box::new(connect::settings(matches, around)?)));
+        }
         What::Send => return Ok(Task::Send(Box::new(send::settings(matches, around)?))),
         What::Token => return Ok(Task::Token(Box::new(token::settings(matches, around)?))),
         What::Be(mode) => mode,
@@ -156,6 +164,7 @@ enum What {
     Check,
     #[cfg(feature = "durable")]
     CheckData,
+    Connect,
     Send,
     Token,
 }
@@ -167,6 +176,7 @@ fn what(root: &ArgMatches) -> (What, &ArgMatches) {
         Some((command::CHECK, matches)) => (What::Check, matches),
         #[cfg(feature = "durable")]
         Some((check_data::CHECK_DATA, matches)) => (What::CheckData, matches),
+        Some((connect::CONNECT, matches)) => (What::Connect, matches),
         Some(("send", matches)) => (What::Send, matches),
         Some((token::TOKEN, matches)) => (What::Token, matches),
         Some(("echo", matches)) => (What::Be(Mode::Echo), matches),

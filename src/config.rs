@@ -334,8 +334,8 @@ limits! {
     section None, "members of a group that a client who asks is named";
 
     memberships_max: Count in Relay, "max-memberships", "SWITCHBOARD_MAX_MEMBERSHIPS",
-    relay 100_000, echo 100_000, from 0, to 100_000_000, zero None,
-    section None, "memberships that the push API grants, of all users together";
+    relay 1_000_000, echo 1_000_000, from 0, to 100_000_000, zero None,
+    section None, "memberships that are kept, of all users together";
 
     presence_names_max: Count in Relay, "max-presence-names", "SWITCHBOARD_MAX_PRESENCE_NAMES",
     relay 100, echo 100, from 0, to 10_000, zero None,

@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Ok(Task::Bench(settings)) => measure(&settings),
         #[cfg(feature = "durable")]
         Ok(Task::CheckData(settings)) => check_data(&settings),
+        Ok(Task::Connect(settings)) => converse(*settings),
         Ok(Task::Send(settings)) => end(&cli::send::run(&settings)),
         Ok(Task::Token(settings)) => mint(&settings),
         Err(exit) => end(&exit),
@@ -29,6 +30,14 @@ fn main() -> ExitCode {
 fn end(exit: &Exit) -> ExitCode {
     print(exit.stream, &exit.text);
     ExitCode::from(exit.code)
+}
+
+/// Is a client, of people if they are there.
+fn converse(settings: cli::connect::Settings) -> ExitCode {
+    let (reads, types) = (std::io::stdout().is_terminal(), std::io::stdin().is_terminal());
+    let settings =
+        cli::connect::for_terminal(settings, reads, types, &|name| std::env::var_os(name));
+    end(&cli::connect::run(&settings))
 }
 
 /// Prints a token that is good from now on.

@@ -33,10 +33,13 @@ use self::queue::{Chunk, Queue};
 
 /// One encoded frame, header included, that many outboxes refer to without copying it.
 ///
-/// Made once for a broadcast; cloning it costs one counter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Made once for a broadcast, or part of something that is kept anyway; cloning it costs one
+/// counter.
+#[derive(Clone, Debug)]
 pub struct Frame {
     bytes: Rc<[u8]>,
+    /// Where in the bytes it begins. It goes to their end.
+    start: usize,
     /// The same message in other encodings, or that it has none, as far as somebody asked.
     encodings: Option<Rc<[OnceCell<Option<Frame>>; ENCODINGS_MAX]>>,
 }
@@ -44,10 +47,21 @@ pub struct Frame {
 impl Frame {
     /// Takes the bytes of a whole encoded frame: the one allocation of a broadcast.
     pub fn new(encoded: &[u8]) -> Frame {
-        Frame { bytes: Rc::from(encoded), encodings: None }
+        Frame { bytes: Rc::from(encoded), start: 0, encodings: None }
     }
 
-    /// The same frame, which will remember its other encodings.
+    /// Takes a whole encoded frame that is the end of something longer, from `start` on: no
+    /// allocation. Whatever is in front of it lives as long.
+    ///
+    /// # Panics
+    ///
+    /// If there is nothing from `start` on: the caller's bug.
+    pub fn end_of(bytes: Rc<[u8]>, start: usize) -> Frame {
+        assert!(start < bytes.len(), "invariant: no frame is empty");
+        Frame { bytes, start, encodings: None }
+    }
+
+    /// The same frame, which will remember its other encodings. Another is encoded anew for each.
     pub fn with_encodings(self) -> Frame {
         Frame { encodings: Some(Rc::default()), ..self }
     }
@@ -65,12 +79,17 @@ impl Frame {
 
     /// The encoded frame: header and payload.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[self.start..]
     }
 
     /// Whether outboxes refer to it; a short one is copied.
     pub fn is_shared(&self) -> bool {
-        self.bytes.len() >= SHARE_MIN_BYTES
+        self.bytes.len() - self.start >= SHARE_MIN_BYTES
+    }
+
+    /// Whether it remembers its other encodings.
+    pub fn has_encodings(&self) -> bool {
+        self.encodings.is_some()
     }
 }
 
@@ -218,9 +237,10 @@ impl Outbox {
     #[inline]
     pub fn push_frame(&mut self, frame: &Frame) {
         if !frame.is_shared() {
-            return self.push(&frame.bytes);
+            return self.push(frame.as_bytes());
         }
-        self.queue.get_or_insert_default().push_chunk(Chunk::Shared(Rc::clone(&frame.bytes)));
+        let chunk = Chunk::Shared(Rc::clone(&frame.bytes), frame.start);
+        self.queue.get_or_insert_default().push_chunk(chunk);
     }
 
     /// Appends a frame whose payload is `parts` in a row: those that `source` lends or shares by

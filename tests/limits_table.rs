@@ -67,6 +67,21 @@ const REACHED: &[(&str, &str, &str)] = &[
         "push/idempotency.rs",
         "a_full_table_refuses_new_keys_keeps_the_old_ones_and_lets_the_others_pass",
     ),
+    ("log_messages_max", LIMITS_OF_SESSIONS, "log_messages_are_kept_and_not_one_more"),
+    ("log_max_bytes", LIMITS_OF_SESSIONS, "log_bytes_are_kept_and_not_one_more"),
+    (
+        "log_total_bytes",
+        LIMITS_OF_SESSIONS,
+        "log_total_counts_all_logs_and_its_last_eighth_is_for_those_who_are_here",
+    ),
+    ("log_age_ms", LIMITS_OF_SESSIONS, "log_age_is_over_at_its_end_and_not_before"),
+    ("log_users_max", LIMITS_OF_SESSIONS, "log_users_have_a_log_and_not_one_more"),
+    ("log_clients_max", LIMITS_OF_SESSIONS, "log_clients_are_known_again_and_not_one_more"),
+    ("session_ping_ms", LIMITS_OF_SESSIONS, "session_ping_is_due_at_its_end_and_not_before"),
+    ("session_silence_ms", LIMITS_OF_SESSIONS, "session_silence_is_over_at_its_end_and_not_before"),
+    ("session_retry_ms", LIMITS_OF_SESSIONS, "session_retry_is_what_a_client_is_told_to_wait"),
+    ("session_ring_bytes", LIMITS_OF_SESSIONS, "session_ring_takes_as_many_bytes_and_not_one_more"),
+    ("session_held_max", LIMITS_OF_SESSIONS, "session_held_wait_for_commits_and_not_one_more"),
     (
         "message_max_bytes",
         "limits_process.rs",
@@ -122,6 +137,8 @@ const REACHED: &[(&str, &str, &str)] = &[
         "no_more_connections_than_allowed_keep_windows_and_the_others_do_without",
     ),
 ];
+
+const LIMITS_OF_SESSIONS: &str = "sessions/limits.rs";
 
 #[test]
 fn every_limit_names_the_test_that_reaches_it() {

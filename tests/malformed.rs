@@ -479,7 +479,7 @@ fn a_malformed_flag_or_variable_exits_2_and_says_so() {
         ("--max-message", text("１０"), "not a number of bytes"),
         ("--max-message", text("1 k"), "not a number of bytes"),
         ("--max-message", text("18446744073709551615g"), "out of range"),
-        ("--close-timeout", text("5d"), "not a time"),
+        ("--close-timeout", text("5w"), "not a time"),
         ("--max-frames", text("-1"), "not a plain number"),
         ("--listen", text("[::1"), "not an address"),
         ("--listen", text("127.0.0.1:0:0"), "not an address"),

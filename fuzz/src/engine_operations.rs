@@ -46,7 +46,7 @@ pub fn perform(script: &Script) {
     if script.has_relay() {
         let relay = Relay::new(RelayConfig { limits, ..RelayConfig::default() });
         let network = run(Network::new(limits, script, relay), script);
-        let nobody = Counts { users: 0, groups: 0, rooms: 0, granted: 0, hearing: 0 };
+        let nobody = Counts { users: 0, groups: 0, rooms: 0, kept: 0, hearing: 0 };
         assert_eq!(network.handler().counts(), nobody, "the relay remembers somebody");
     } else {
         run(Network::new(limits, script, Router::default()), script);

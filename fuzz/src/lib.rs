@@ -25,6 +25,7 @@ pub mod handshake;
 pub mod http_request;
 pub mod inflate;
 pub mod seeds;
+pub mod sessions;
 
 /// The reference decoder, which the tests of the library have too.
 #[path = "../../tests/common/naive.rs"]
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "extension_header", check: extension_header::check },
     Target { name: "inflate", check: inflate::check },
     Target { name: "envelope", check: envelope::check },
+    Target { name: "sessions", check: sessions::check },
     Target { name: "engine_operations", check: engine_operations::check },
     Target { name: "differential", check: differential::check },
 ];

@@ -10,6 +10,7 @@
 mod deflate;
 mod engine;
 mod frames;
+mod sessions;
 mod text;
 
 use std::path::{Path, PathBuf};
@@ -34,7 +35,7 @@ impl Seed {
 
 /// All of them.
 pub fn all() -> Vec<Seed> {
-    [frames::seeds(), deflate::seeds(), text::seeds(), engine::seeds()].concat()
+    [frames::seeds(), deflate::seeds(), text::seeds(), sessions::seeds(), engine::seeds()].concat()
 }
 
 /// Seeds of one target, from a table of names and inputs.

@@ -76,6 +76,7 @@ targets! {
     extension_header
     inflate
     envelope
+    sessions
     engine_operations
     differential
 }

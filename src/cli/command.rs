@@ -5,7 +5,7 @@ use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, Command};
 
 use super::setting::{Kind, SETTINGS, Setting};
-use super::{Mode, bench, send, token};
+use super::{Mode, bench, connect, send, token};
 use crate::config::{LIMITS, Limit};
 
 /// The whole command: the relay's arguments stand at the top too, because `serve` may be left out.
@@ -31,11 +31,13 @@ pub(super) fn command() -> Command {
         .about("Reads the configuration of `serve` and every file in it, and says what is wrong")
         .after_help(NOTES);
     // As plain `switchboard` in `--version`, not as `switchboard-echo`.
-    let commands = [serve, echo, check, bench::command(), send::command(), token::command()];
+    let (connect, send, token) = (connect::command(), send::command(), token::command());
+    let commands = [serve, echo, connect, send, token, check];
     #[cfg(feature = "durable")]
     let commands = commands.into_iter().chain([super::check_data::command()]);
     commands
         .into_iter()
+        .chain([bench::command()])
         .fold(root, |root, command| root.subcommand(command.display_name("switchboard")))
 }
 

@@ -4,8 +4,10 @@
 //! $ export SWITCHBOARD_ADMIN_KEY_FILE=/etc/switchboard/cron.key
 //! $ switchboard send --to alice "the backup is done"
 //! sent to 2 connections                                                  exit code 0
+//! $ switchboard send --to carol "the backup is done"
+//! kept until somebody comes                                              exit code 0
 //! $ switchboard send --to bob "the backup is done"
-//! nobody there: bob is not online, and messages are not kept             exit code 3
+//! nobody there: bob is not online, and the message is not kept           exit code 3
 //! $ switchboard send --to bob "the backup is done" --url unix:/nowhere
 //! error: unix:/nowhere: cannot connect: No such file or directory        exit code 1
 //! ```
@@ -144,8 +146,12 @@ pub fn run(settings: &Settings) -> Exit {
                 "group" => format!("nobody of the group {} is online", settings.to),
                 _ => format!("nobody is on {}", settings.to),
             };
-            let text = format!("nobody there: {whom}, and messages are not kept\n");
+            let text = format!("nobody there: {whom}, and the message is not kept\n");
             Exit { code: NOBODY_THERE, text, stream: Stream::Stderr }
+        }
+        (202, Some(_)) => {
+            let text = "kept until somebody comes\n".to_owned();
+            Exit { code: 0, text, stream: Stream::Stdout }
         }
         (200, Some(online)) => {
             let connections = if online == 1 { "connection" } else { "connections" };
@@ -290,7 +296,7 @@ Exit codes:
   0  sent to at least one connection
   1  not sent: the server could not be reached, or refused
   2  a flag, an environment variable or the key's file is wrong; nothing was sent
-  3  nobody is online whom it is for; messages are not kept";
+  3  nobody is online whom it is for, and it is not kept";
 
 #[cfg(test)]
 mod tests {

@@ -122,6 +122,12 @@ impl Context<'_> {
         frame
     }
 
+    /// Whether messages may be compressed for some connections: then a frame that is for many is
+    /// worth remembering its [encodings](Frame::with_encodings).
+    pub fn is_deflating(&self) -> bool {
+        self.core.endpoint.is_deflating()
+    }
+
     /// Sends an encoded message; all receivers share its bytes.
     #[inline]
     pub fn send_frame(&mut self, to: ConnId, frame: &Frame) -> Delivery {

@@ -16,10 +16,11 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -65,6 +66,18 @@ pub enum Wake {
     Interrupted,
 }
 
+/// Ends the waiting of [`Clients`], from any thread.
+#[derive(Clone, Debug)]
+pub struct Alarm(Arc<Waker>);
+
+impl Alarm {
+    /// Ends it, or keeps the next one from beginning.
+    pub fn ring(&self) {
+        // It fails only where the event queue is gone, and then nobody waits.
+        let _ = self.0.wake();
+    }
+}
+
 /// Connections to servers, numbered from 0 in the order they were begun. No number is reused.
 pub struct Clients {
     poll: Poll,
@@ -105,6 +118,16 @@ impl Clients {
             .map_err(ClientError::Poll)?;
         self.signals = Some(signals);
         Ok(self)
+    }
+
+    /// What ends a [`wait`](Clients::wait) from another thread. There is one; it may be cloned.
+    ///
+    /// # Errors
+    ///
+    /// If the operating system has none for us.
+    pub fn alarm(&self) -> Result<Alarm, ClientError> {
+        let waker = Waker::new(self.poll.registry(), ALARM).map_err(ClientError::Poll)?;
+        Ok(Alarm(Arc::new(waker)))
     }
 
     /// The time.
@@ -148,6 +171,9 @@ impl Clients {
         for event in &self.events {
             if event.token() == SIGNALS {
                 wake = Wake::Interrupted;
+                continue;
+            }
+            if event.token() == ALARM {
                 continue;
             }
             ready.push(Ready {
@@ -273,6 +299,7 @@ fn connect_from(to: SocketAddr, source: IpAddr) -> io::Result<TcpStream> {
 }
 
 const SIGNALS: Token = Token(usize::MAX);
+const ALARM: Token = Token(usize::MAX - 1);
 
 /// Events per `epoll_wait`.
 const EVENTS_MAX: usize = 1024;

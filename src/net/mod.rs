@@ -23,10 +23,12 @@
 pub mod ask;
 pub mod client;
 pub mod exchange;
+pub mod keep;
 mod listener;
 mod machine;
 mod reactor;
 mod signals;
+pub mod streams;
 mod tally;
 mod transport;
 

@@ -213,7 +213,7 @@ impl Queue {
             }
             Chunk::Own(bytes) => pool.keep_buffer(bytes),
             Chunk::Passed(payload, _) => payload.recycle(pool),
-            Chunk::Lent(_) | Chunk::Shared(_) | Chunk::Short(..) => {}
+            Chunk::Lent(_) | Chunk::Shared(..) | Chunk::Short(..) => {}
         }
     }
 
@@ -250,7 +250,8 @@ pub(super) enum Chunk {
     Lent(Range<usize>),
     Own(Buffer),
     Passed(Payload, Range<usize>),
-    Shared(Rc<[u8]>),
+    /// From there to the end.
+    Shared(Rc<[u8]>, usize),
     /// So many of these bytes: the header of what follows by reference.
     Short([u8; SHORT_MAX_BYTES], u8),
 }
@@ -260,7 +261,7 @@ impl Chunk {
         match self {
             Chunk::Lent(place) | Chunk::Passed(_, place) => place.len(),
             Chunk::Own(bytes) => bytes.len(),
-            Chunk::Shared(bytes) => bytes.len(),
+            Chunk::Shared(bytes, start) => bytes.len() - start,
             Chunk::Short(_, len) => usize::from(*len),
         }
     }
@@ -270,7 +271,7 @@ impl Chunk {
             Chunk::Lent(place) => &read_buffer[place.clone()],
             Chunk::Own(bytes) => bytes,
             Chunk::Passed(payload, place) => &payload.as_bytes()[place.clone()],
-            Chunk::Shared(bytes) => bytes,
+            Chunk::Shared(bytes, start) => &bytes[*start..],
             Chunk::Short(bytes, len) => &bytes[..usize::from(*len)],
         }
     }

@@ -175,6 +175,21 @@ impl Endpoint {
         true
     }
 
+    /// Queues an encoded frame, compressed if that makes it shorter; `false` if it is to be sent
+    /// as it is.
+    pub(super) fn compress_for_one(
+        &self,
+        terms: Terms,
+        context: Option<&mut Context>,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> bool {
+        let Ok(Parsed::Complete { value, len }) = FrameHeader::parse(frame.as_bytes()) else {
+            return false;
+        };
+        self.write_compressed(terms, context, value.opcode, &[&frame.as_bytes()[len..]], out)
+    }
+
     /// The compressed form of a frame that is for many; `None` if it is to be sent as it is.
     pub(super) fn compress_frame(&self, window: WindowBits, frame: &Frame) -> Option<Frame> {
         let Ok(Parsed::Complete { value, len }) = FrameHeader::parse(frame.as_bytes()) else {

@@ -27,14 +27,16 @@ use std::rc::Rc;
 pub(super) use self::clock::{BEAT_TIMER, SWEEP_TIMER};
 use super::Relay;
 use super::access::policy::Action;
-use super::log::{Entry, LogLimits, Memory, Stamp, Store, Stored};
+use super::envelope::Events;
+use super::log::{Book, Entry, LogLimits, Memory, Stamp, Store, Stored};
 use super::name::Name;
 use super::narrow;
+use super::presence::write_names;
 use super::reply::{Refusal, Target};
 use super::session::Excess;
 use super::v1::{
-    Closing, Destination, Effect, Frame, Hello, Outgoing, PlainSender, Refused, Ruling,
-    SessionLimits, Sessions, Sight, Standing,
+    Closing, Destination, Effect, Facts, Frame, Hello, Outgoing, PlainSender, Refused, Ruling,
+    SessionCounts, SessionLimits, Sessions, Sight, Standing,
 };
 use crate::config::Limits;
 use crate::engine::Context;
@@ -90,7 +92,7 @@ pub(super) struct Carrier {
     is_sweeping: bool,
     /// What is being carried out.
     effects: Vec<Effect>,
-    /// Messages to groups that were encoded in this tick, for who gets them next.
+    /// Messages to groups that were compressed in this tick, for who gets them next.
     frames: VecDeque<(Entry, outbox::Frame)>,
     text: String,
     hello_timeout_ms: u64,
@@ -126,6 +128,7 @@ impl Carrier {
                 records_max: narrow(limits.log_users_max),
                 clients_max: narrow(limits.log_clients_max),
                 groups_max: narrow(limits.groups_per_user_max),
+                memberships_max: narrow(limits.memberships_max),
             },
             ping_ms: limits.session_ping_ms,
             silence_max_ms: limits.session_silence_ms,
@@ -181,6 +184,16 @@ impl Carrier {
         self.sessions.book().find(user).is_some()
     }
 
+    /// The logs.
+    pub(super) fn book(&self) -> &Book<Box<dyn Store>> {
+        self.sessions.book()
+    }
+
+    /// How much there is, and was.
+    pub(super) fn counts(&self) -> SessionCounts {
+        self.sessions.counts()
+    }
+
     /// The sessions themselves.
     pub(super) fn sessions(&mut self) -> &mut Sessions<Box<dyn Store>> {
         &mut self.sessions
@@ -206,7 +219,8 @@ impl Relay {
     /// A message of a connection that speaks switchboard.v1, and has shown who it is.
     pub(super) fn hear_session(&mut self, cx: &mut Context<'_>, id: ConnId, message: Message<'_>) {
         let Message::Text(text) = message else {
-            return cx.close(id, CloseCode::UNSUPPORTED_DATA, "frames of switchboard.v1 are text");
+            let reason = "frames of switchboard.v1 are text";
+            return self.sever(cx, id, CloseCode::UNSUPPORTED_DATA, reason);
         };
         let limits = self.envelope_limits;
         let frame = Frame::read(text, &limits);
@@ -243,18 +257,39 @@ impl Relay {
         sessions.hello(id, &name, hello, standing, now);
         self.carrier.set_beat(id, now.after(1));
         self.carrier.set_timer(cx);
-        self.acquaint(user);
+        self.acquaint(cx, user);
+    }
+
+    /// Closes a connection whose user is here no more over it from now on, however long the closing
+    /// handshake takes.
+    pub(super) fn sever(
+        &mut self,
+        cx: &mut Context<'_>,
+        id: ConnId,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        cx.close(id, code, reason);
+        if !self.carrier.is_plain(id) {
+            self.carrier.sessions.closed(id, cx.now());
+        } else if self.carrier.is_used() {
+            let routes = self.identities.routes();
+            let user = routes.user_of(id).map(|user| Rc::clone(routes.shared_name(user)));
+            if let Some(user) = user.filter(|user| self.carrier.knows(user)) {
+                self.count_plain(cx, &user);
+            }
+        }
     }
 
     /// What is known about a user here and there is made the same: how many plain connections there
     /// are, and which groups the user is in.
-    pub(super) fn acquaint(&mut self, user: UserKey) {
+    pub(super) fn acquaint(&mut self, cx: &Context<'_>, user: UserKey) {
         let routes = self.identities.routes();
         let name = Rc::clone(routes.shared_name(user));
         if !self.carrier.knows(&name) {
             return;
         }
-        self.count_plain(&name);
+        self.count_plain(cx, &name);
         for group in self.identities.groups().names_of(user) {
             self.carrier.sessions.enroll(&name, group);
         }
@@ -265,33 +300,86 @@ impl Relay {
         }
     }
 
+    /// A guest has become somebody.
+    pub(super) fn rename(&mut self, cx: &Context<'_>, number: &str, user: UserKey) {
+        if self.carrier.knows(number) {
+            self.count_plain(cx, number);
+        }
+        self.acquaint(cx, user);
+    }
+
     /// Tells the sessions over how many plain connections somebody is here whom they know.
-    pub(super) fn count_plain(&mut self, name: &str) {
+    pub(super) fn count_plain(&mut self, cx: &Context<'_>, name: &str) {
         let routes = self.identities.routes();
         let connections = routes.find(name).map_or(&[][..], |user| routes.connections(user));
-        let plain = connections.iter().filter(|&&id| self.carrier.is_plain(id)).count();
-        self.carrier.sessions.plain_connections(name, u32::try_from(plain).unwrap_or(u32::MAX));
+        // One that is being closed is here no more, though it may take a while to be gone.
+        let is_here = |&&id: &&ConnId| self.carrier.is_plain(id) && cx.is_open(id);
+        let plain = connections.iter().filter(is_here).count();
+        let plain = u32::try_from(plain).unwrap_or(u32::MAX);
+        self.carrier.sessions.plain_connections(name, plain, cx.now());
     }
 
     fn carry_frame(&mut self, cx: &mut Context<'_>, id: ConnId, mut frame: Frame<'_>, len: usize) {
         let ruling = self.rule(cx, id, &frame, len);
+        if let Frame::Join { groups_max, .. } = &mut frame {
+            *groups_max = self.sessions.limits(id).groups_max.map_or(usize::MAX, narrow);
+        }
+        if let Frame::Members { id: number, .. } | Frame::Presence { id: number, .. } = frame {
+            return self.answer(cx, id, (number, &frame), ruling);
+        }
         if let (Frame::Message(outgoing), Ruling::Allowed(_)) = (&mut frame, ruling) {
-            self.address(id, outgoing, cx.now());
+            self.address(cx, id, outgoing);
         }
         let before = self.carrier.sessions.fanned_out();
         self.carrier.sessions.frame(id, &frame, ruling, cx.now());
         // What goes to ten thousand costs its sender as much here as in the plain dialect.
         cx.owe_sends(self.carrier.sessions.fanned_out() - before);
-        if let Frame::Join { group, .. } | Frame::Leave { group, .. } = &frame {
-            self.follow_membership(id, group);
+        match (&frame, ruling) {
+            (Frame::Join { group, events, .. }, Ruling::Allowed(_)) => {
+                self.follow_membership(id, group, *events);
+            }
+            (Frame::Leave { group, .. }, _) => {
+                self.follow_membership(id, group, Events::Unchanged);
+            }
+            _ => {}
         }
     }
 
+    /// Answers a question about who is here, when it has its turn.
+    fn answer(
+        &mut self,
+        cx: &Context<'_>,
+        from: ConnId,
+        (number, frame): (u64, &Frame<'_>),
+        ruling: Ruling,
+    ) {
+        let Relay { identities, carrier, members_max, .. } = self;
+        let (routes, groups) = (identities.routes(), identities.groups());
+        let look_up = || match frame {
+            Frame::Presence { user, .. } => {
+                let user = routes.find(user);
+                Ok(Facts::Online(user.map_or(0, |user| routes.connections(user).len())))
+            }
+            Frame::Members { group, .. } => {
+                let group = routes.user_of(from).and_then(|user| groups.membership(user, group));
+                let members = groups.members(group.ok_or(Refused::NOT_A_MEMBER)?);
+                let mut names = String::new();
+                let shown = members.iter().take(*members_max);
+                write_names(shown.map(|&user| routes.name(user)), &mut names);
+                Ok(Facts::Members { names: names.into(), count: members.len() })
+            }
+            _ => Err(Refused::REFUSED),
+        };
+        carrier.sessions.ask(from, number, ruling, cx.now(), look_up);
+    }
+
     /// Sees to it that the sessions know whom a message is for.
-    fn address(&mut self, from: ConnId, outgoing: &mut Outgoing<'_>, now: Millis) {
+    fn address(&mut self, cx: &Context<'_>, from: ConnId, outgoing: &mut Outgoing<'_>) {
         match &outgoing.to {
-            Destination::User(receiver) => self.introduce(receiver, now),
-            Destination::Group(group) => outgoing.beside = self.plain_members(group, from),
+            Destination::User(receiver) => self.introduce(cx, receiver),
+            Destination::Group(group) => {
+                outgoing.beside = self.plain_members(cx, group, Some(from))
+            }
             Destination::Everyone => {
                 outgoing.beside = u32::try_from(self.rooms.population()).unwrap_or(u32::MAX);
             }
@@ -300,37 +388,52 @@ impl Relay {
 
     /// Has the sessions know a user to whom they are to send: one who is here with plain
     /// connections alone, or of whom the token file says that there is such a user.
-    pub(super) fn introduce(&mut self, user: &str, now: Millis) {
+    pub(super) fn introduce(&mut self, cx: &Context<'_>, user: &str) {
         if self.carrier.knows(user) {
             return;
         }
         // Who can come in by a token exists, and is kept for what is meant for him.
         if self.gate.names(user) {
-            self.carrier.sessions.keep(user, now);
+            self.carrier.sessions.keep(user, cx.now());
         }
-        if self.identities.routes().find(user).is_some() {
-            self.count_plain(user);
+        if let Some(key) = self.identities.routes().find(user) {
+            self.count_plain(cx, user);
+            self.acquaint(cx, key);
         }
     }
 
-    /// To how many plain connections a message to a group goes.
-    fn plain_members(&self, group: &str, from: ConnId) -> u32 {
+    /// Whether what is for a user goes by the log: it does for who has one, or may have one by a
+    /// token, and for who speaks switchboard.v1.
+    pub(super) fn goes_by_log(&mut self, cx: &Context<'_>, user: &str) -> bool {
+        if self.gate.names(user) {
+            self.introduce(cx, user);
+        }
+        let book = self.carrier.sessions.book();
+        book.find(user).is_some_and(|key| {
+            let user = book.user(key);
+            user.record().is_some() || !user.devices().is_empty()
+        })
+    }
+
+    /// To how many plain connections a message to a group goes, but for the one it comes from.
+    pub(super) fn plain_members(&self, cx: &Context<'_>, group: &str, from: Option<ConnId>) -> u32 {
         let (routes, groups) = (self.identities.routes(), self.identities.groups());
         let members = groups.find(group).map_or(&[][..], |key| groups.members(key));
         let connections = members.iter().flat_map(|&user| routes.connections(user));
-        let plain = connections.filter(|&&to| to != from && self.carrier.is_plain(to));
-        u32::try_from(plain.count()).unwrap_or(u32::MAX)
+        let is_meant =
+            |&&to: &&ConnId| Some(to) != from && self.carrier.is_plain(to) && cx.is_open(to);
+        u32::try_from(connections.filter(is_meant).count()).unwrap_or(u32::MAX)
     }
 
     /// What a session has joined or left, its user has in the plain dialect, too.
-    fn follow_membership(&mut self, id: ConnId, group: &str) {
+    fn follow_membership(&mut self, id: ConnId, group: &str, events: Events) {
         let routes = self.identities.routes();
         let Some(user) = routes.user_of(id) else { return };
         let book = self.carrier.sessions.book();
         let known = book.find(routes.name(user));
         let is_member = known.is_some_and(|key| book.is_member(key, group));
         match is_member {
-            true => self.identities.enroll(user, group),
+            true => drop(self.identities.join(id, user, group, usize::MAX, events)),
             false => self.identities.leave(user, group),
         }
     }
@@ -351,7 +454,14 @@ impl Relay {
             }
         }
         let (action, sight) = match frame {
+            Frame::Join { group, events: Events::On, .. }
+                if !self.sessions.permits(id, Action::Members(group)) =>
+            {
+                return Ruling::Refused(Refused::FORBIDDEN);
+            }
             Frame::Join { group, .. } => (Some(Action::Join(group)), None),
+            Frame::Members { group, .. } => (Some(Action::Members(group)), None),
+            Frame::Presence { user, .. } => (Some(Action::Presence(user)), None),
             Frame::Message(Outgoing { to, .. }) => match to {
                 Destination::Everyone => (Some(Action::Broadcast), None),
                 Destination::Group(group) => {
@@ -384,7 +494,7 @@ impl Relay {
         receiver: &Name<'_>,
         content: &str,
     ) {
-        self.introduce(receiver, cx.now());
+        self.introduce(cx, receiver);
         let outgoing = Outgoing::plain(Destination::User(receiver.clone()), content, 0);
         if let Err(refused) = self.carrier.sessions.post_plain(sender, &outgoing, cx.now()) {
             self.refuse(cx, from, plain_refusal(refused), Target::Receiver(receiver));
@@ -400,7 +510,7 @@ impl Relay {
         group: &Name<'_>,
         content: &str,
     ) {
-        let beside = self.plain_members(group, from);
+        let beside = self.plain_members(cx, group, Some(from));
         let outgoing = Outgoing::plain(Destination::Group(group.clone()), content, beside);
         let before = self.carrier.sessions.fanned_out();
         if let Err(refused) = self.carrier.sessions.post_plain(sender, &outgoing, cx.now()) {
@@ -432,5 +542,5 @@ fn plain_refusal(refused: Refused) -> Refusal {
     }
 }
 
-/// Encoded messages that are kept within a tick.
+/// Compressed messages that are kept within a tick.
 const FRAMES_MAX: usize = 32;

@@ -15,14 +15,16 @@
 
 use super::access::policy::Action;
 use super::envelope::Events;
-use super::membership::GrantError;
+use super::membership::MembershipError;
 use super::name::Name;
 use super::presence::write_members;
 use super::reply::{Pieces, Refusal, Target};
+use super::v1::Refused;
 use super::{Relay, narrow};
 use crate::engine::Context;
 use crate::hub::ConnId;
 use crate::hub::groups::Joined;
+use crate::hub::routes::Standing;
 use crate::protocol::MessageKind;
 
 impl Relay {
@@ -64,7 +66,9 @@ impl Relay {
         let Some(speaker) = self.speaker(cx, from, sender, Target::Group(group)) else { return };
         if self.carrier.is_used() {
             let name = self.identities.routes().name(speaker);
-            self.carrier.sessions().strike(name, group);
+            if self.carrier.sessions().leave_plain(from, name, group).is_err() {
+                return self.refuse(cx, from, Refusal::Store, Target::Group(group));
+            }
         }
         self.identities.leave(speaker, group);
         self.confirm(cx, from, group);
@@ -134,21 +138,71 @@ impl Relay {
 
     // ---- what a backend decides ----------------------------------------------------------------
 
-    /// Makes a user a member of a group, at once if online and otherwise whenever that happens:
-    /// until the user leaves, or [`remove_member`](Relay::remove_member). Both are names that keep
-    /// the rules of [`Name`].
+    /// Makes a user a member of a group, until the user leaves or has no record any more, or
+    /// [`remove_member`](Relay::remove_member). The user has a record from now on, and need not be
+    /// here. Both are names that keep the rules of [`Name`]. It is kept when the store has
+    /// committed it, as everything else that happens in this tick.
+    ///
+    /// A guest has no record, and is a member for as long as he is a guest and here.
     ///
     /// # Errors
     ///
-    /// [`GrantError`] if there is no room for it; then nothing has changed.
-    pub fn add_member(&mut self, user: &str, group: &str) -> Result<(), GrantError> {
-        self.identities.add_member(user, group)
+    /// [`MembershipError`]; then nothing has changed.
+    pub fn add_member(
+        &mut self,
+        cx: &Context<'_>,
+        user: &str,
+        group: &str,
+    ) -> Result<(), MembershipError> {
+        self.carrier.start(cx);
+        let here = self.identities.routes().find(user);
+        if let Some(key) = here
+            && self.identities.routes().standing(key) == Standing::Guest
+        {
+            self.identities.enroll(key, group);
+            self.carrier.sessions().enroll(user, group);
+            return Ok(());
+        }
+        if here.is_some() {
+            self.count_plain(cx, user);
+        }
+        self.carrier.sessions().grant(user, group, cx.now()).map_err(unkept)?;
+        if let Some(key) = here {
+            self.acquaint(cx, key);
+        }
+        Ok(())
     }
 
     /// Ends a membership, whoever wanted it. Whether there was one.
-    pub fn remove_member(&mut self, user: &str, group: &str) -> bool {
-        self.carrier.sessions().strike(user, group);
-        self.identities.remove_member(user, group)
+    ///
+    /// # Errors
+    ///
+    /// [`MembershipError`]; then nothing has changed.
+    pub fn remove_member(
+        &mut self,
+        cx: &Context<'_>,
+        user: &str,
+        group: &str,
+    ) -> Result<bool, MembershipError> {
+        self.carrier.start(cx);
+        let book = self.carrier.sessions().book();
+        let was_kept = book.find(user).is_some_and(|key| book.is_member(key, group));
+        self.carrier.sessions().strike(user, group).map_err(unkept)?;
+        let Some(user) = self.identities.routes().find(user) else { return Ok(was_kept) };
+        let was_member = self.identities.groups().membership(user, group).is_some();
+        self.identities.leave(user, group);
+        Ok(was_kept || was_member)
+    }
+}
+
+/// Why a membership could not be begun or ended.
+fn unkept(refused: Refused) -> MembershipError {
+    match refused {
+        Refused::DRAINING => MembershipError::Stopping,
+        Refused::MEMBERSHIPS_FULL => MembershipError::Full,
+        Refused::TOO_MANY_GROUPS => MembershipError::TooManyGroups,
+        Refused::TOO_MANY_USERS => MembershipError::TooManyUsers,
+        _ => MembershipError::Store,
     }
 }
 

@@ -280,7 +280,7 @@ impl Relay {
         match who {
             Who::TurnedAway(code, reason) => cx.close(id, code, reason),
             Who::Anybody(claim) => {
-                let user = self.identities.arrive(id, claim.as_deref());
+                let user = self.arrive_as(id, claim.as_deref());
                 self.begin(cx, id, &path, dialect, user);
                 let ip = cx.peer(id).and_then(Remote::ip);
                 self.sessions.open(id, self.sessions.guest(), ip, cx.now());
@@ -312,8 +312,13 @@ impl Relay {
             Dialect::V1 => self.carrier.open(cx, id),
         }
         if self.carrier.is_used() {
-            self.acquaint(user);
+            self.acquaint(cx, user);
         }
+    }
+
+    fn arrive_as(&mut self, id: ConnId, name: Option<&str>) -> UserKey {
+        let Relay { identities, carrier, .. } = self;
+        identities.arrive(id, name, |number| carrier.knows(number))
     }
 
     /// Somebody who has shown who he is comes in.
@@ -326,7 +331,7 @@ impl Relay {
         bearer: Bearer,
     ) {
         let identity = Arc::clone(&bearer.identity);
-        let user = self.identities.arrive(id, Some(&identity.user));
+        let user = self.arrive_as(id, Some(&identity.user));
         for group in &identity.groups {
             self.identities.enroll(user, group);
         }

@@ -27,7 +27,7 @@ use serde_json::value::RawValue;
 
 use super::name::{Name, unescape};
 use super::reply::{Refusal, Target};
-use super::scan;
+use super::scan::{self, Collect};
 
 /// What a text message is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,24 +233,6 @@ impl Key {
         Key::Presence,
     ];
 
-    /// The key that `text` begins with, closing quote and all, and what follows. `None`: some
-    /// other key, or one of these with escapes in it.
-    #[inline]
-    pub(super) fn read(text: &str) -> Option<(Key, &str)> {
-        let (key, rest) = match text.as_bytes() {
-            [b's', ..] => (Key::Sender, text.strip_prefix("sender\"")),
-            [b'r', ..] => (Key::Receiver, text.strip_prefix("receiver\"")),
-            [b'g', ..] => (Key::Group, text.strip_prefix("group\"")),
-            [b'c', ..] => (Key::Content, text.strip_prefix("content\"")),
-            [b't', b'y', ..] => (Key::Type, text.strip_prefix("type\"")),
-            [b't', ..] => (Key::Token, text.strip_prefix("token\"")),
-            [b'u', ..] => (Key::User, text.strip_prefix("user\"")),
-            [b'p', ..] => (Key::Presence, text.strip_prefix("presence\"")),
-            _ => return None,
-        };
-        Some((key, rest?))
-    }
-
     /// The key of this name, unescaped.
     fn named(name: &str) -> Option<Key> {
         match name {
@@ -277,20 +259,39 @@ pub(super) struct Fields<'a> {
     has_others: bool,
 }
 
-impl<'a> Fields<'a> {
-    /// Notes the value of a key. A repeated key is noted, not an error: whether the text is JSON
-    /// at all is known only at its end, and comes first.
+impl<'a> scan::Collect<'a> for Fields<'a> {
+    type Key = Key;
+
     #[inline]
-    pub(super) fn set(&mut self, key: Key, value: &'a str) {
+    fn read_key(text: &'a str) -> Option<(Key, &'a str)> {
+        let (key, rest) = match text.as_bytes() {
+            [b's', ..] => (Key::Sender, text.strip_prefix("sender\"")),
+            [b'r', ..] => (Key::Receiver, text.strip_prefix("receiver\"")),
+            [b'g', ..] => (Key::Group, text.strip_prefix("group\"")),
+            [b'c', ..] => (Key::Content, text.strip_prefix("content\"")),
+            [b't', b'y', ..] => (Key::Type, text.strip_prefix("type\"")),
+            [b't', ..] => (Key::Token, text.strip_prefix("token\"")),
+            [b'u', ..] => (Key::User, text.strip_prefix("user\"")),
+            [b'p', ..] => (Key::Presence, text.strip_prefix("presence\"")),
+            _ => return None,
+        };
+        Some((key, rest?))
+    }
+
+    /// A repeated key is noted, not an error: whether the text is JSON at all is known only at its
+    /// end, and comes first.
+    #[inline]
+    fn set(&mut self, key: Key, value: &'a str) {
         self.is_repeated |= self.values[key as usize].replace(value).is_some();
     }
 
-    /// Notes that there is a key that means nothing here.
     #[inline]
-    pub(super) fn set_other(&mut self) {
+    fn set_other(&mut self) {
         self.has_others = true;
     }
+}
 
+impl<'a> Fields<'a> {
     #[inline]
     fn value(&self, key: Key) -> Option<&'a str> {
         self.values[key as usize]

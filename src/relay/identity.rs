@@ -21,7 +21,7 @@ use std::rc::Rc;
 use log::info;
 
 use super::envelope::Events;
-use super::membership::{GrantError, Granted, Membership};
+use super::membership::Membership;
 use super::name::Name;
 use super::narrow;
 use super::presence::Presence;
@@ -36,9 +36,8 @@ use crate::wire::Quoted;
 pub struct Identities {
     routes: Routes,
     membership: Membership,
-    groups_per_user_max: usize,
-    /// Whether a guest has become somebody, and nobody has been told.
-    has_claimed: bool,
+    /// The number of a guest who has become somebody, until somebody asks.
+    claimed: Option<Rc<str>>,
     /// The next number for a guest whose own is taken. Never goes back.
     next_spare: u64,
 }
@@ -46,17 +45,14 @@ pub struct Identities {
 impl Identities {
     /// Nobody is online.
     pub fn new(limits: &Limits) -> Identities {
-        let groups_per_user_max = narrow(limits.groups_per_user_max);
         let names_max = narrow(limits.presence_names_max);
         Identities {
             routes: Routes::new(),
             membership: Membership::new(
-                Groups::new(groups_per_user_max),
-                Granted::new(narrow(limits.memberships_max)),
+                Groups::new(narrow(limits.groups_per_user_max)),
                 Presence::new(limits.presence_interval_ms, names_max),
             ),
-            groups_per_user_max,
-            has_claimed: false,
+            claimed: None,
             next_spare: SPARE_FIRST,
         }
     }
@@ -71,11 +67,6 @@ impl Identities {
         self.membership.groups()
     }
 
-    /// How many memberships were granted by a backend.
-    pub fn granted(&self) -> usize {
-        self.membership.granted()
-    }
-
     /// How many connections hear a group, of all groups together.
     pub fn hearing(&self) -> usize {
         self.membership.hearing()
@@ -84,11 +75,6 @@ impl Identities {
     /// Memberships, and what is to be told about them.
     pub(super) fn membership(&mut self) -> &mut Membership {
         &mut self.membership
-    }
-
-    /// The groups that a user, online or not, is to be a member of whenever online.
-    pub(super) fn granted_to(&self, user: &str) -> &[Box<str>] {
-        self.membership.granted_to(user)
     }
 
     /// Whether a new connection may have this name.
@@ -103,20 +89,22 @@ impl Identities {
         }
     }
 
-    /// A connection came: as the user of this name, or as a guest.
-    pub fn arrive(&mut self, id: ConnId, name: Option<&str>) -> UserKey {
+    /// A connection came: as the user of this name, or as a guest, whose number is none that
+    /// `is_known` for the name of somebody who is away.
+    pub fn arrive(
+        &mut self,
+        id: ConnId,
+        name: Option<&str>,
+        is_known: impl Fn(&str) -> bool,
+    ) -> UserKey {
         if let Some(name) = name {
-            let user = self.routes.connect(id, name, Standing::Named);
-            if let [_] = self.routes.connections(user) {
-                self.membership.came(user, self.routes.shared_name(user));
-            }
-            return user;
+            return self.routes.connect(id, name, Standing::Named);
         }
         let mut number = id.serial().to_string();
         // Somebody may have called himself by the number before it came. Whoever loses it gets one
         // that is no connection's, so that no guest to come loses his in turn; and because these
         // are counted on, each name that is in the way costs one step once.
-        while self.routes.find(&number).is_some() {
+        while self.routes.find(&number).is_some() || is_known(&number) {
             number = self.next_spare.to_string();
             self.next_spare += 1;
         }
@@ -148,10 +136,10 @@ impl Identities {
         }
     }
 
-    /// Whether a guest has become somebody since this was last asked.
+    /// The number of a guest who has become somebody since this was last asked.
     #[inline]
-    pub(super) fn take_claim(&mut self) -> bool {
-        std::mem::take(&mut self.has_claimed)
+    pub(super) fn take_claim(&mut self) -> Option<Rc<str>> {
+        self.claimed.take()
     }
 
     /// A connection is gone. Nothing happens if it never came.
@@ -188,28 +176,6 @@ impl Identities {
         self.membership.leave(user, self.routes.shared_name(user), connections, group);
     }
 
-    /// A user is a member of a group from now on, whenever online.
-    ///
-    /// # Errors
-    ///
-    /// [`GrantError`] if there is no room for it.
-    pub fn add_member(&mut self, user: &str, group: &str) -> Result<(), GrantError> {
-        self.membership.grant(user, group, self.groups_per_user_max)?;
-        if let Some(user) = self.routes.find(user) {
-            self.enroll(user, group);
-        }
-        Ok(())
-    }
-
-    /// A user is not a member of a group any more. Whether there was a membership.
-    pub fn remove_member(&mut self, user: &str, group: &str) -> bool {
-        let was_granted = self.membership.revoke(user, group);
-        let Some(user) = self.routes.find(user) else { return was_granted };
-        let was_member = self.groups().membership(user, group).is_some();
-        self.leave(user, group);
-        was_granted || was_member
-    }
-
     fn claim(
         &mut self,
         id: ConnId,
@@ -225,18 +191,17 @@ impl Identities {
                 return Err(Refusal::TooManyConnections);
             }
         }
-        self.has_claimed = true;
         info!("claimed conn={id} user={}", Quoted(name.as_bytes()));
         let user = self.routes.user_of(id);
         let user = user.expect("invariant: the caller has found the connection's user");
         let own_name = Rc::clone(self.routes.shared_name(user));
+        self.claimed = Some(Rc::clone(&own_name));
         let renamed = self.routes.rename(id, name);
         Ok(match renamed.expect("invariant: the caller has found the connection's user") {
             Renamed::Record(user) => {
                 let name = self.routes.shared_name(user);
-                match is_own {
-                    true => self.membership.came(user, name),
-                    false => self.membership.renamed(user, &own_name, name),
+                if !is_own {
+                    self.membership.renamed(user, &own_name, name);
                 }
                 user
             }

@@ -6,6 +6,7 @@ mod arrivals;
 mod bearers;
 mod carrier;
 mod control;
+mod decimal;
 mod entry;
 pub mod envelope;
 mod gap;
@@ -40,7 +41,7 @@ use self::entry::{Gate, STRANGERS_TIMER};
 use self::envelope::{Envelope, EnvelopeLimits};
 use self::gap::Gaps;
 use self::identity::Identities;
-pub use self::membership::GrantError;
+pub use self::membership::MembershipError;
 use self::presence::PRESENCE_TIMER;
 use self::push::{Call, Push};
 use self::reply::{Pieces, Refusal, Target};
@@ -82,8 +83,8 @@ pub struct Counts {
     pub groups: usize,
     /// Rooms with at least one connection.
     pub rooms: usize,
-    /// Memberships that a backend granted, of users online or not.
-    pub granted: usize,
+    /// Memberships that are kept, of users online or not.
+    pub kept: usize,
     /// How many connections hear who comes to a group and goes, of all groups together.
     pub hearing: usize,
 }
@@ -153,13 +154,13 @@ impl Relay {
             users: self.identities.routes().len(),
             groups: self.identities.groups().len(),
             rooms: self.rooms.len(),
-            granted: self.identities.granted(),
+            kept: self.carrier.book().kept(),
             hearing: self.identities.hearing(),
         }
     }
 
     /// A connection is none of its user's any more.
-    fn depart(&mut self, id: ConnId) {
+    fn depart(&mut self, cx: &Context<'_>, id: ConnId) {
         let routes = self.identities.routes();
         let user = match self.carrier.is_used() {
             true => routes.user_of(id).map(|user| Rc::clone(routes.shared_name(user))),
@@ -167,7 +168,7 @@ impl Relay {
         };
         self.identities.depart(id);
         if let Some(user) = user.filter(|user| self.carrier.knows(user)) {
-            self.count_plain(&user);
+            self.count_plain(cx, &user);
         }
     }
 
@@ -276,7 +277,7 @@ impl Handler for Relay {
 
     fn on_close(&mut self, cx: &mut Context<'_>, id: ConnId, _closed: &Closed) {
         self.close_session(cx, id);
-        self.depart(id);
+        self.depart(cx, id);
         self.rooms.leave(id);
         self.gaps.forget(id);
         self.sessions.close(id);
@@ -311,9 +312,10 @@ impl Handler for Relay {
     }
 
     fn on_drained(&mut self, cx: &mut Context<'_>, id: ConnId) {
-        match self.carrier.is_plain(id) {
-            true => self.gaps.announce(cx, id),
-            false => self.session_drained(cx, id),
+        // Of a session it is who came and went, which is not in the log.
+        self.gaps.announce(cx, id);
+        if !self.carrier.is_plain(id) {
+            self.session_drained(cx, id);
         }
     }
 

@@ -228,7 +228,8 @@ pub(super) fn write_members<'n>(
     out.push('}');
 }
 
-fn write_names<'n>(names: impl Iterator<Item = &'n str>, out: &mut String) {
+/// Appends names as a JSON array.
+pub(super) fn write_names<'n>(names: impl Iterator<Item = &'n str>, out: &mut String) {
     let mut mark = "[\"";
     for name in names {
         out.push_str(mark);

@@ -172,8 +172,8 @@ impl Relay {
         let connections_max = || self.sessions.limits(from).connections_per_user_max;
         match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => {
-                if self.identities.take_claim() {
-                    self.acquaint(speaker);
+                if let Some(number) = self.identities.take_claim() {
+                    self.rename(cx, &number, speaker);
                 }
                 Some((speaker, None))
             }
@@ -211,8 +211,8 @@ impl Relay {
         let connections_max = || self.sessions.limits(from).connections_per_user_max;
         match self.identities.speaker(from, sender, connections_max)? {
             Ok(speaker) => {
-                if self.identities.take_claim() {
-                    self.acquaint(speaker);
+                if let Some(number) = self.identities.take_claim() {
+                    self.rename(cx, &number, speaker);
                 }
                 Some(speaker)
             }

@@ -18,12 +18,30 @@
 //!
 //! This module does not know what the keys mean.
 
-use super::envelope::{Fields, Key};
+/// Where the values go: the fields of one dialect.
+pub(super) trait Collect<'a> {
+    /// A key that means something there.
+    type Key;
+
+    /// The key that `text` begins with, closing quote and all, and what follows. `None`: some
+    /// other key, or one with escapes in it.
+    fn read_key(text: &'a str) -> Option<(Self::Key, &'a str)>;
+
+    /// Notes the value of a key.
+    fn set(&mut self, key: Self::Key, value: &'a str);
+
+    /// Notes that there is a key that means nothing there.
+    fn set_other(&mut self);
+}
 
 /// Finds the values in an object with at most `depth_max` objects and arrays inside one another,
 /// itself counted. `None`: somebody else has to look, and what was found is worth nothing.
 #[inline]
-pub(super) fn fields<'a>(text: &'a str, depth_max: usize, into: &mut Fields<'a>) -> Option<()> {
+pub(super) fn fields<'a, C: Collect<'a>>(
+    text: &'a str,
+    depth_max: usize,
+    into: &mut C,
+) -> Option<()> {
     let depth_max = depth_max.checked_sub(1)?;
     let mut rest = match text.strip_prefix("{\"") {
         Some(rest) => rest,
@@ -35,7 +53,7 @@ pub(super) fn fields<'a>(text: &'a str, depth_max: usize, into: &mut Fields<'a>)
     // From here on `rest` begins behind the opening quote of a key. What most clients write, a
     // known key, a string and no white space, is tried first.
     loop {
-        let (key, behind) = match Key::read(rest) {
+        let (key, behind) = match C::read_key(rest) {
             Some((key, behind)) => (Some(key), behind),
             None => (None, other_key(rest)?),
         };
@@ -344,7 +362,7 @@ const SHORT_BLOCKS: usize = 4;
 
 #[cfg(test)]
 mod tests {
-    use super::super::envelope::parse_fields;
+    use super::super::envelope::{Fields, parse_fields};
     use super::*;
 
     /// What the scanner accepts is what `serde_json` accepts.

@@ -19,7 +19,7 @@ pub fn entry(seq: u64, content: &str) -> Entry {
         echo: Echo::No,
         receipt: Receipt::Unasked,
     };
-    Entry::new(&draft, &mut Vec::new())
+    Entry::new(&draft)
 }
 
 /// A directory that goes when it goes.

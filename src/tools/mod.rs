@@ -4,3 +4,7 @@
 //! nothing of the engine or the relay.
 
 pub mod bench;
+pub mod client;
+pub mod connect;
+pub(crate) mod random;
+pub mod url;

@@ -20,7 +20,7 @@ use std::rc::Rc;
 
 use switchboard::ConnId;
 use switchboard::config::Limits;
-use switchboard::engine::{Action, Context, Door, Engine, Handler, Remote};
+use switchboard::engine::{Action, Context, Door, Engine, Flow, Handler, Remote};
 use switchboard::outbox::Outbox;
 use switchboard::protocol::{Connection, Endpoint, Input, Message, MessageKind, Step};
 use switchboard::relay::{Counts, Relay, RelayConfig};
@@ -126,6 +126,11 @@ impl World {
         self.0.borrow().engine.output(peer.id).map_or(0, Outbox::len)
     }
 
+    /// Whether the server has dropped a client's connection.
+    pub fn has_dropped(&self, peer: &Peer) -> bool {
+        self.0.borrow().engine.flow(peer.id) == Flow::Gone
+    }
+
     /// Connections come from here from now on.
     pub fn come_from(&self, remote: Remote) {
         self.0.borrow_mut().remote = remote;
@@ -207,8 +212,51 @@ impl World {
     }
 
     fn begin(&self, method: &str, target: &str, headers: &[(&str, &str)]) -> ConnId {
+        self.begin_at(Door::Public, method, target, headers, "")
+    }
+
+    /// Asks the push API something with a body.
+    pub fn begin_ask(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> ConnId {
+        let len = body.len().to_string();
+        let own = [("Content-Type", "application/json"), ("Content-Length", &*len)];
+        self.begin_at(Door::Admin, method, target, &[&own, headers].concat(), body)
+    }
+
+    /// What it has answered, if it has.
+    pub fn finish_ask(&self, id: ConnId) -> Option<Answer> {
+        let is_answered = !self.0.borrow().lines.get(&id).expect("connected").arrived.is_empty();
+        is_answered.then(|| self.answer(id))
+    }
+
+    /// The connection is gone before an answer.
+    pub fn abandon(&self, id: ConnId) {
         let inner = &mut *self.0.borrow_mut();
-        let id = inner.engine.accept(inner.remote, Door::Public);
+        inner.engine.reset(id);
+        inner.tick();
+        inner.lines.remove(&id);
+    }
+
+    /// Turns once, for whoever waits for something outside.
+    pub fn turn(&self) {
+        self.pass(0);
+    }
+
+    fn begin_at(
+        &self,
+        door: Door,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> ConnId {
+        let inner = &mut *self.0.borrow_mut();
+        let id = inner.engine.accept(inner.remote, door);
         let id = id.expect("there is room for a connection");
         let line = Line { connection: Connection::new(), arrived: Vec::new(), is_stalled: false };
         inner.lines.insert(id, line);
@@ -220,6 +268,7 @@ impl World {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
+        request.push_str(body);
         let _ = inner.engine.receive(id, &mut request.into_bytes());
         inner.tick();
         id
@@ -305,6 +354,24 @@ impl Peer {
     /// Sends a text message.
     pub fn say(&self, text: &str) {
         self.world.send(self.id, MessageKind::Text, text.as_bytes());
+    }
+
+    /// Sends text messages that arrive together.
+    pub fn say_all(&self, texts: &[String]) {
+        let inner = &mut *self.world.0.borrow_mut();
+        let line = inner.lines.get_mut(&self.id).expect("a line of this client");
+        let mut bytes = Vec::new();
+        for text in texts {
+            let mut out = Outbox::new();
+            let parts = [text.as_bytes()];
+            assert!(line.connection.send_parts(&inner.client, MessageKind::Text, &parts, &mut out));
+            let mut slices = [IoSlice::new(&[]); 8];
+            let filled = out.io_slices(&mut slices);
+            bytes.extend(slices[..filled].iter().flat_map(|slice| slice.iter()));
+        }
+        inner.engine.begin_tick(inner.now, UnixMillis(inner.now.0));
+        let _ = inner.engine.receive(self.id, &mut bytes);
+        inner.tick();
     }
 
     /// Sends a binary message.

@@ -15,6 +15,7 @@ mod lying;
 mod mint;
 mod origins;
 mod places;
+mod sessions;
 mod signed;
 mod speaking;
 mod strangers;

@@ -1,14 +1,14 @@
 //! Memberships by the will of the backend.
 
 use super::*;
-use switchboard::relay::GrantError;
+use switchboard::relay::MembershipError;
 
-fn add(world: &World, user: &str, group: &str) -> Result<(), GrantError> {
-    world.with_relay(|relay, _| relay.add_member(user, group))
+fn add(world: &World, user: &str, group: &str) -> Result<(), MembershipError> {
+    world.with_relay(|relay, cx| relay.add_member(cx, user, group))
 }
 
 fn remove(world: &World, user: &str, group: &str) -> bool {
-    world.with_relay(|relay, _| relay.remove_member(user, group))
+    world.with_relay(|relay, cx| relay.remove_member(cx, user, group).unwrap())
 }
 
 /// Whether the user of this connection is a member.
@@ -25,7 +25,7 @@ fn a_granted_membership_is_there_whenever_the_user_is() {
     add(&world, "bob", "g").unwrap();
     add(&world, "bob", "g").unwrap();
     add(&world, "alice", "g").unwrap();
-    assert_eq!(world.counts().granted, 2);
+    assert_eq!(world.counts().kept, 2);
     assert!(is_member(&online, "g"));
     online.hang_up();
     let (again, alice) = (world.connect("/", Some("bob")), world.connect("/", Some("alice")));
@@ -53,7 +53,7 @@ fn what_is_taken_back_or_left_is_gone_whoever_wanted_it() {
     assert!(remove(&world, "bob", "mine"), "also one that was not granted");
     bob.say(r#"{"type":"leave","group":"granted"}"#);
     assert_eq!(bob.heard(), [ok("granted")]);
-    assert_eq!(world.counts().granted, 0);
+    assert_eq!(world.counts().kept, 0);
     bob.hang_up();
     let bob = world.connect("/", Some("bob"));
     assert!(!is_member(&bob, "granted"));
@@ -69,9 +69,9 @@ fn max_memberships_are_granted_and_not_one_more() {
     let bob = world.connect("/", Some("bob"));
     add(&world, "bob", "a").unwrap();
     add(&world, "bob", "b").unwrap();
-    assert_eq!(add(&world, "bob", "c"), Err(GrantError::TooManyGroups));
+    assert_eq!(add(&world, "bob", "c"), Err(MembershipError::TooManyGroups));
     add(&world, "eve", "a").unwrap();
-    assert_eq!(add(&world, "eve", "b"), Err(GrantError::Full));
+    assert_eq!(add(&world, "eve", "b"), Err(MembershipError::Full));
     assert_eq!(add(&world, "eve", "a"), Ok(()), "that is no other");
     assert!(remove(&world, "bob", "b"));
     add(&world, "eve", "b").unwrap();

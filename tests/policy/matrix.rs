@@ -150,18 +150,20 @@ fn every_role_may_join_send_to_and_look_into_the_groups_the_file_says() {
             for _ in 0..2 {
                 say("group", &send, may("group"));
                 say("members", &members, may("members"));
-                world.with_relay(|relay, _| relay.add_member("eve", group).unwrap());
+                world.with_relay(|relay, cx| relay.add_member(cx, "eve", group).unwrap());
             }
-            world.with_relay(|relay, _| relay.remove_member("eve", group));
+            world.with_relay(|relay, cx| relay.remove_member(cx, "eve", group).unwrap());
             say("join", &join, may("join"));
-            let is_member = world.with_relay(|relay, _| relay.remove_member("eve", group));
+            let is_member =
+                world.with_relay(|relay, cx| relay.remove_member(cx, "eve", group).unwrap());
             assert_eq!(is_member, may("join"), "{roles:?}: {group}");
             // To hear who comes takes both; the first that is missing is named.
             match (may("join"), may("members")) {
                 (false, _) => say("join", &hear, false),
                 (true, may_hear) => say("members", &hear, may_hear),
             }
-            let is_member = world.with_relay(|relay, _| relay.remove_member("eve", group));
+            let is_member =
+                world.with_relay(|relay, cx| relay.remove_member(cx, "eve", group).unwrap());
             assert_eq!(is_member, may("join") && may("members"), "{roles:?}: {group}");
             // Leaving is always allowed.
             eve.say(&format!(r#"{{"type":"leave","group":"{group}"}}"#));
@@ -268,7 +270,7 @@ fn what_takes_no_permission_is_allowed_to_everybody() {
 fn an_impersonated_group_message_takes_the_membership_of_the_one_who_sends_it() {
     let stage = Stage::new(&["robot".to_owned()]);
     let (robot, bob) = (stage.connect("eve"), stage.connect("bob"));
-    stage.world.with_relay(|relay, _| relay.add_member("bob", "all").unwrap());
+    stage.world.with_relay(|relay, cx| relay.add_member(cx, "bob", "all").unwrap());
     let said = r#"{"sender":"bob","group":"all","content":1}"#;
     robot.say(said);
     let refusal = r#"{"type":"error","code":403,"reason":"not_a_member","group":"all"}"#;

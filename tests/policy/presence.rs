@@ -64,7 +64,7 @@ fn max_presence_names_are_named_and_one_more_is_a_number() {
     world.pass(100);
     assert_eq!(alice.heard(), [came_and_went("g", "[]", r#"["u0","u1","u2"]"#)]);
     for index in 0..4 {
-        world.with_relay(|relay, _| relay.add_member(&format!("v{index}"), "g").unwrap());
+        world.with_relay(|relay, cx| relay.add_member(cx, &format!("v{index}"), "g").unwrap());
         world.connect("/", Some(&format!("v{index}")));
     }
     world.pass(100);

@@ -39,9 +39,9 @@ fn nobody_online_is_an_answer_and_no_error() {
     for to in [r#""receiver":"nobody""#, r#""group":"none""#, r#""room":"/nowhere""#] {
         server.post(&format!(r#"{{{to},"content":1}}"#)).expect(200, r#"{"online":0}"#);
     }
-    server
-        .with_key("GET", "/v1/users/nobody", "")
-        .expect(200, r#"{"user":"nobody","online":0,"groups":[]}"#);
+    let nobody =
+        r#"{"user":"nobody","online":0,"sessions":0,"plain":0,"groups":[],"record":false}"#;
+    server.with_key("GET", "/v1/users/nobody", "").expect(200, nobody);
 }
 
 #[test]
@@ -124,9 +124,8 @@ fn who_is_kicked_is_closed_with_4403_on_every_connection() {
     let server = Server::start(&[]);
     let (mut desk, mut phone) = (server.user("a%2Fb"), server.user("a%2Fb"));
     let mut bob = server.user("bob");
-    server
-        .with_key("GET", "/v1/users/a%2Fb", "")
-        .expect(200, r#"{"user":"a/b","online":2,"groups":[]}"#);
+    let here = r#"{"user":"a/b","online":2,"sessions":0,"plain":2,"groups":[],"record":false}"#;
+    server.with_key("GET", "/v1/users/a%2Fb", "").expect(200, here);
     server.post(r#"{"receiver":"a/b","content":"bye"}"#).expect(200, r#"{"online":2}"#);
     server.with_key("DELETE", "/v1/users/a%2Fb/connections", "").expect(200, r#"{"closed":2}"#);
     for client in [&mut desk, &mut phone] {

@@ -33,9 +33,9 @@ fn it_says_to_how_many_it_was_sent_or_that_nobody_is_there() {
     expect(&send(&server, PORTAL, &json), 0, "sent to 2 connections\n", "");
     assert_eq!(alice.receive(), text(r#"{"sender":"bob","content":{"n":1.50}}"#));
     let absent = send(&server, BILLING, &["--to", "bob", "hi"]);
-    expect(&absent, 3, "", "nobody there: bob is not online, and messages are not kept\n");
+    expect(&absent, 3, "", "nobody there: bob is not online, and the message is not kept\n");
     let absent = send(&server, BILLING, &["--group", "g", "-hi"]);
-    let wanted = "nobody there: nobody of the group g is online, and messages are not kept\n";
+    let wanted = "nobody there: nobody of the group g is online, and the message is not kept\n";
     expect(&absent, 3, "", wanted);
 }
 

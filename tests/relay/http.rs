@@ -29,7 +29,7 @@ fn plain_offers_without_a_known_name_are_answered_400_naming_the_known() {
         assert_eq!(status, 400, "{offer}");
         assert!(body.contains("switchboard.plain"), "{offer}: {body}");
     }
-    assert_eq!(world.counts(), Counts { users: 0, groups: 0, rooms: 0, granted: 0, hearing: 0 });
+    assert_eq!(world.counts(), Counts { users: 0, groups: 0, rooms: 0, kept: 0, hearing: 0 });
 }
 
 #[test]
@@ -54,6 +54,24 @@ fn plain_page_is_served_at_the_root() {
     let icon = world.request("GET", "/favicon.ico", &[]);
     assert_eq!(icon.status, 200);
     assert!(icon.head.contains("image/svg+xml"));
+}
+
+#[test]
+fn the_client_is_served_to_pages_of_every_origin() {
+    let world = World::new();
+    let answer = world.request("GET", "/switchboard.js", &[]);
+    assert_eq!(answer.status, 200);
+    for line in [
+        "Content-Type: text/javascript; charset=utf-8\r\n",
+        "X-Content-Type-Options: nosniff\r\n",
+        "Access-Control-Allow-Origin: *\r\n",
+        "Cache-Control: no-cache",
+    ] {
+        assert!(answer.head.contains(line), "{line}: {}", answer.head);
+    }
+    assert!(answer.body.contains("export function connect("));
+    let page = world.request("GET", "/", &[]);
+    assert!(page.head.contains("script-src 'self' 'unsafe-inline';"), "{}", page.head);
 }
 
 #[test]

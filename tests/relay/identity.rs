@@ -216,7 +216,7 @@ fn plain_groups_joined_as_a_guest_stay_joined_after_the_claim() {
     joined(&other, "h");
     other.say(r#"{"sender":"alice","group":"h","content":2}"#);
     assert_eq!(alice.heard(), [from_group("alice", "h", "2")]);
-    assert_eq!(world.counts(), Counts { users: 2, groups: 2, rooms: 1, granted: 0, hearing: 0 });
+    assert_eq!(world.counts(), Counts { users: 2, groups: 2, rooms: 1, kept: 0, hearing: 0 });
 }
 
 #[test]

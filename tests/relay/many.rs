@@ -31,5 +31,5 @@ fn plain_ten_thousand_connect_join_leave_and_hang_up_at_once() {
     for peer in peers {
         peer.hang_up();
     }
-    assert_eq!(world.counts(), Counts { users: 0, groups: 0, rooms: 0, granted: 0, hearing: 0 });
+    assert_eq!(world.counts(), Counts { users: 0, groups: 0, rooms: 0, kept: 0, hearing: 0 });
 }

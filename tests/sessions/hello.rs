@@ -107,3 +107,13 @@ fn a_server_that_stops_says_when_to_come_back_and_closes_1012() {
     let [Heard::Text(drain), Heard::Closed(1012)] = &heard[..] else { panic!("{heard:?}") };
     assert!(drain.starts_with(r#"{"type":"drain","after":"#), "{drain}");
 }
+
+#[test]
+fn origins_and_hosts_from_elsewhere_are_http_403_before_anything_else() {
+    let world = World::new();
+    let offer = ("Sec-WebSocket-Protocol", "switchboard.v1");
+    for header in [("Origin", "https://evil.example.org"), ("Host", "evil.example.org")] {
+        let refused = world.upgrade("/?user=bob", &[offer, header]);
+        assert_eq!(refused.err().map(|answer| answer.status), Some(403), "{header:?}");
+    }
+}

@@ -3,11 +3,20 @@
 //! The rules themselves are held by the tests beside `src/relay/v1`, and by its model; here it is
 //! shown that they hold for connections.
 
-#![cfg(feature = "relay")]
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
 
+mod asking;
+mod attacks;
 mod dialects;
 mod hello;
+mod limits;
+mod push;
+#[path = "../common/random.rs"]
+mod random;
 mod resume;
+mod shelf;
+mod simulation;
 #[path = "../common/world.rs"]
 mod world;
 

@@ -51,9 +51,17 @@ impl Connection {
     }
 
     /// Queues a frame that is encoded already, or its compressed form, which it remembers for all
-    /// connections that have agreed to the same.
+    /// connections that have agreed to the same. One that remembers nothing is for few, and
+    /// compressed as a message of this connection alone.
     #[cold]
     pub fn write_for_many(&mut self, endpoint: &Endpoint, frame: &Frame, out: &mut Outbox) {
+        if !frame.has_encodings() {
+            let context = self.context.as_deref_mut();
+            if !endpoint.compress_for_one(self.terms, context, frame, out) {
+                endpoint.queue_frame(frame, out);
+            }
+            return;
+        }
         let window = self.terms.window();
         let compressed = frame.encoding(window.bits(), || endpoint.compress_frame(window, frame));
         if let (Some(_), Some(context)) = (compressed, &mut self.context) {

@@ -1,7 +1,7 @@
 //! Effects: what the sessions want done, given to the engine.
 //!
 //! ```text
-//!   Deliver 58 to c9   {"seq":58,"sender":"bob",...}       encoded once for a whole group
+//!   Deliver 58 to c9   {"seq":58,"sender":"bob",...}       the entry's own bytes, for everybody
 //!   Plain alice        {"sender":"bob","content":"hi"}     to her connections that speak plain
 //!   Reply to c3        {"type":"ok","id":17}
 //! ```
@@ -17,13 +17,14 @@ use std::rc::Rc;
 use super::{FRAMES_MAX, close, plain_refusal};
 use crate::engine::{Context, Delivery};
 use crate::hub::ConnId;
+use crate::hub::routes::UserKey;
+use crate::outbox::Frame;
 use crate::protocol::MessageKind;
 use crate::relay::Relay;
 use crate::relay::log::{Entry, Outcome, Store, Stored, To};
 use crate::relay::reply::{Target, escape};
 use crate::relay::routing::to_everybody;
-use crate::relay::v1::{Closing, Effect, Posted, Pumped, Refused, Reply};
-use crate::timer::Millis;
+use crate::relay::v1::{Closing, Effect, Pumped, Reply};
 
 impl Relay {
     /// Once per tick, when all input is delivered.
@@ -32,7 +33,7 @@ impl Relay {
             match outcome {
                 Outcome::Committed(number) => self.carrier.sessions.committed(number),
                 Outcome::Failed => self.carrier.sessions.failed(),
-                Outcome::Restored(stored) => self.restored(stored, cx.now()),
+                Outcome::Restored(stored) => self.restored(cx, stored),
             }
         }
         self.carrier.sessions.flush(cx.now());
@@ -51,15 +52,28 @@ impl Relay {
         self.stop_sessions(cx);
     }
 
-    fn restored(&mut self, stored: Stored, now: Millis) {
+    fn restored(&mut self, cx: &Context<'_>, stored: Stored) {
         let names: Vec<Rc<str>> = stored.users.iter().map(|(name, _)| Rc::clone(name)).collect();
-        self.carrier.sessions.restored(stored, now);
+        self.carrier.sessions.restored(stored, cx.now());
         // A membership that was not committed has ended with that.
         for name in names {
             if let Some(user) = self.identities.routes().find(&name) {
-                self.acquaint(user);
+                self.realign(cx, user);
             }
         }
+    }
+
+    /// What the book says of a user's groups is so.
+    fn realign(&mut self, cx: &Context<'_>, user: UserKey) {
+        let book = self.carrier.book();
+        let Some(key) = book.find(self.identities.routes().name(user)) else { return };
+        let here = self.identities.groups().names_of(user);
+        let gone: Vec<Box<str>> =
+            here.filter(|group| !book.is_member(key, group)).map(Box::from).collect();
+        for group in gone {
+            self.identities.leave(user, &group);
+        }
+        self.acquaint(cx, user);
     }
 
     /// A connection has room again.
@@ -110,24 +124,26 @@ impl Relay {
 
     /// A message for a connection that speaks switchboard.v1.
     fn hand_over(&mut self, cx: &mut Context<'_>, to: ConnId, entry: &Entry) {
-        let delivery = match entry.to() {
-            To::User(_) => cx.send_owed(to, MessageKind::Text, &[entry.text().as_bytes()]),
-            To::Group(_) => {
-                let frames = &mut self.carrier.frames;
-                let found = frames.iter().position(|(known, _)| known.is_same(entry));
-                let at = found.unwrap_or_else(|| {
-                    // The oldest goes: whoever is behind so far is served from a new one.
-                    if frames.len() == FRAMES_MAX {
-                        frames.pop_front();
-                    }
-                    let frame = cx.frame(MessageKind::Text, &[entry.text().as_bytes()]);
-                    frames.push_back((entry.clone(), frame));
-                    frames.len() - 1
-                });
-                cx.send_frame_owed(to, &frames[at].1)
-            }
+        let delivery = match cx.is_deflating() && matches!(entry.to(), To::Group(_)) {
+            false => cx.send_frame_owed(to, &entry.frame()),
+            true => cx.send_frame_owed(to, self.remembering_frame(entry)),
         };
         settle(cx, to, delivery);
+    }
+
+    /// The frame of a message to a group, which is compressed once for all who get it in this tick.
+    fn remembering_frame(&mut self, entry: &Entry) -> &Frame {
+        let frames = &mut self.carrier.frames;
+        let found = frames.iter().position(|(known, _)| known.is_same(entry));
+        let at = found.unwrap_or_else(|| {
+            // The oldest goes: whoever is behind so far is served from a new one.
+            if frames.len() == FRAMES_MAX {
+                frames.pop_front();
+            }
+            frames.push_back((entry.clone(), entry.frame().with_encodings()));
+            frames.len() - 1
+        });
+        &frames[at].1
     }
 
     fn say(&mut self, cx: &mut Context<'_>, to: ConnId, reply: &Reply) {
@@ -182,9 +198,6 @@ impl Relay {
         let plain = plain.filter(is_meant);
         to_everybody(cx, &mut self.gaps, plain, MessageKind::Text, &parts);
     }
-
-    /// The push API's message was taken, or not.
-    fn pushed(&mut self, _cx: &mut Context<'_>, _token: u64, _outcome: Result<Posted, Refused>) {}
 }
 
 /// What is owed and cannot be given ends the connection: its client learns on its next one what it

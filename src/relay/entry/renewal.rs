@@ -91,17 +91,18 @@ impl Relay {
         if let Some(user) = self.identities.routes().user_of(id) {
             let (old, new) = (&before.identity.groups, &identity.groups);
             for group in old.iter().filter(|group| !new.contains(group)) {
-                // What a backend has granted does not come from here.
+                // What is kept does not come from here, and what is not is nothing to the store.
                 let name = self.identities.routes().name(user);
-                if !self.identities.granted_to(name).contains(group) {
-                    self.carrier.sessions().strike(name, group);
+                let book = self.carrier.book();
+                if !book.find(name).is_some_and(|key| book.is_kept(key, group)) {
+                    let _ = self.carrier.sessions().strike(name, group);
                     self.identities.leave(user, group);
                 }
             }
             for group in new.iter().filter(|group| !old.contains(group)) {
                 self.identities.enroll(user, group);
             }
-            self.acquaint(user);
+            self.acquaint(cx, user);
         }
         let permissions = self.sessions.permissions(&identity.roles);
         let ip = cx.peer(id).and_then(Remote::ip);

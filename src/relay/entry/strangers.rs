@@ -130,7 +130,7 @@ impl Relay {
 
     /// Closes. A stranger stays one until the end, so that nothing reaches him.
     pub(super) fn dismiss(&mut self, cx: &mut Context<'_>, id: ConnId, rejection: Rejection) {
-        cx.close(id, rejection.close_code(), rejection.reason());
+        self.sever(cx, id, rejection.close_code(), rejection.reason());
         self.gate.asked.remove(id);
     }
 

@@ -18,7 +18,7 @@ use slab::Slab;
 
 use super::entry::Entry;
 use super::mailbox::Mailbox;
-use super::members::{GroupKey, Members};
+use super::members::Members;
 use super::numbers::Numbers;
 use super::store::{BatchNumber, Change, ServerState, Store, Stored, StoredRecord};
 use super::user::{Client, Device, Record, Touched, User, UserKey};
@@ -30,10 +30,10 @@ use crate::relay::v1::rules::{Rule, holds};
 #[derive(Debug)]
 pub struct Book<S> {
     pub(super) store: S,
-    users: Slab<User>,
+    pub(super) users: Slab<User>,
     by_name: HashMap<Rc<str>, UserKey, RandomState>,
-    members: Members,
-    limits: LogLimits,
+    pub(super) members: Members,
+    pub(super) limits: LogLimits,
     /// The newest seq that was issued.
     counter: Seq,
     /// Up to here everything is committed.
@@ -41,6 +41,8 @@ pub struct Book<S> {
     floor: Seq,
     bytes: u64,
     records: usize,
+    /// How many memberships are kept, of all users together.
+    pub(super) kept: usize,
     /// The batch that is being collected.
     open: BatchNumber,
     touched: Vec<Touched>,
@@ -96,6 +98,7 @@ impl<S: Store> Book<S> {
             floor,
             bytes: 0,
             records: 0,
+            kept: 0,
             open: BatchNumber(1),
             touched: Vec::new(),
             is_changed: false,
@@ -169,6 +172,11 @@ impl<S: Store> Book<S> {
         self.records
     }
 
+    /// How many memberships are kept, of all users together.
+    pub fn kept(&self) -> usize {
+        self.kept
+    }
+
     /// The limits.
     pub fn limits(&self) -> &LogLimits {
         &self.limits
@@ -214,20 +222,30 @@ impl<S: Store> Book<S> {
         let device = user.devices.swap_remove(at);
         self.end_passing(key);
         let user = &mut self.users[key.0];
-        let Some(record) = &mut user.record else { return };
-        record.seen = record.seen.max(now);
-        if let Some(client) = record.clients.iter_mut().find(|kept| kept.name == device.client) {
+        let mut clients = user.record.iter_mut().flat_map(|record| &mut record.clients);
+        if let Some(client) = clients.find(|kept| kept.name == device.client) {
             client.seen = client.seen.max(now);
         }
-        let name = Rc::clone(&user.name);
-        self.mark(key);
-        self.store.note(Change::Seen { user: &name, at: now });
+        self.see(key, now);
     }
 
     /// How many plain connections the user has now.
-    pub fn set_plain(&mut self, key: UserKey, plain: u32) {
-        self.users[key.0].plain = plain;
+    pub fn set_plain(&mut self, key: UserKey, plain: u32, now: Stamp) {
+        let before = std::mem::replace(&mut self.users[key.0].plain, plain);
         self.end_passing(key);
+        if plain < before {
+            self.see(key, now);
+        }
+    }
+
+    /// The user was here until now.
+    fn see(&mut self, key: UserKey, now: Stamp) {
+        let user = &mut self.users[key.0];
+        let Some(record) = &mut user.record else { return };
+        record.seen = record.seen.max(now);
+        let name = Rc::clone(&user.name);
+        self.mark(key);
+        self.store.note(Change::Seen { user: &name, at: now });
     }
 
     /// Sees to it that the user has a record; `false` if there are as many as there may be.
@@ -375,94 +393,6 @@ impl<S: Store> Book<S> {
         Some((from, acked))
     }
 
-    /// Makes a user a member; `false` if the user is in as many groups as one may be.
-    pub fn join(&mut self, key: UserKey, name: &str) -> bool {
-        let user = &mut self.users[key.0];
-        match self.members.find(name).filter(|group| user.groups.contains_key(group)) {
-            // One who was a member for the time being is one for good.
-            Some(group) => match user.passing.iter().position(|passing| *passing == group) {
-                Some(at) => drop(user.passing.swap_remove(at)),
-                None => return true,
-            },
-            None if user.groups.len() >= self.limits.groups_max => return false,
-            None => {
-                let (group, place) = self.members.add(key, name);
-                self.users[key.0].groups.insert(group, place);
-            }
-        }
-        if self.users[key.0].record.is_some() {
-            self.mark(key);
-            // R10: who is a member at a message's seq gets it.
-            let (seq, user) = (self.issue(), &self.users[key.0].name);
-            self.store.note(Change::Join { user, group: name, seq });
-        }
-        true
-    }
-
-    /// Makes a user a member for as long as the user is here: nothing of it is kept.
-    pub fn enroll(&mut self, key: UserKey, name: &str) {
-        if self.is_member(key, name) {
-            return;
-        }
-        let (group, place) = self.members.add(key, name);
-        let user = &mut self.users[key.0];
-        user.groups.insert(group, place);
-        user.passing.push(group);
-    }
-
-    /// Ends a membership, if there is one.
-    pub fn leave(&mut self, key: UserKey, name: &str) {
-        let Some(group) = self.members.find(name) else { return };
-        let passing = &mut self.users[key.0].passing;
-        let passed = passing.iter().position(|passing| *passing == group);
-        if let Some(at) = passed {
-            passing.swap_remove(at);
-        }
-        if !self.strike(key, group) || passed.is_some() || self.users[key.0].record.is_none() {
-            return;
-        }
-        self.mark(key);
-        let (seq, user) = (self.issue(), &self.users[key.0].name);
-        self.store.note(Change::Leave { user, group: name, seq });
-    }
-
-    /// The groups a user is in.
-    pub fn groups(&self, key: UserKey) -> impl Iterator<Item = &Rc<str>> {
-        self.users[key.0].groups.keys().map(|group| self.members.name(*group))
-    }
-
-    /// Who is not here any more is no member of what was for the time being.
-    fn end_passing(&mut self, key: UserKey) {
-        if self.users[key.0].online() > 0 {
-            return;
-        }
-        for group in std::mem::take(&mut self.users[key.0].passing) {
-            self.strike(key, group);
-        }
-    }
-
-    /// Whether a user is in a group.
-    pub fn is_member(&self, key: UserKey, group: &str) -> bool {
-        let group = self.members.find(group);
-        group.is_some_and(|group| self.users[key.0].groups.contains_key(&group))
-    }
-
-    fn strike(&mut self, key: UserKey, group: GroupKey) -> bool {
-        let Some(place) = self.users[key.0].groups.remove(&group) else { return false };
-        if let Some(moved) = self.members.take(group, place) {
-            self.users[moved.user.0].groups.insert(moved.group, moved.place);
-        }
-        true
-    }
-
-    fn leave_all(&mut self, key: UserKey) {
-        self.users[key.0].passing.clear();
-        let groups: Vec<GroupKey> = self.users[key.0].groups.keys().copied().collect();
-        for group in groups {
-            self.strike(key, group);
-        }
-    }
-
     /// Looks at up to `budget` users and lets go of what is too old: entries, and the records of
     /// users who have not been here. Where memory is nearly full, what is acknowledged goes too.
     pub fn sweep(&mut self, now: Stamp, budget: usize) {
@@ -565,6 +495,7 @@ impl<S: Store> Book<S> {
             self.enroll(key, group);
         }
         let Some(stored) = stored else { return self.forget_idle(key) };
+        self.kept += stored.groups.len();
         let mailbox = Mailbox::restored(stored.dropped, stored.acked, stored.entries);
         let clients = stored.clients.into_iter();
         let clients = clients.map(|(name, numbers, seen)| Client { name, numbers, seen });
@@ -575,7 +506,7 @@ impl<S: Store> Book<S> {
     }
 
     /// Something about a user changes in the batch that is being collected.
-    fn mark(&mut self, key: UserKey) {
+    pub(super) fn mark(&mut self, key: UserKey) {
         self.is_changed = true;
         let user = &mut self.users[key.0];
         if user.touched != self.open {

@@ -1,24 +1,29 @@
 //! Entries: one message as a log holds it, written once for everybody who gets it.
 //!
 //! ```text
-//!   | seq 8 | at 8 | id 8 | content: at 4, len 4 | lens 2+2+1 | flags 3 | names         | text
+//!   | seq 8 | at 8 | id 8 | content: at 4, len 4 | lens 2+2+1 | flags 3 | names          | frame
 //!                                                                        bob alice c8f3
-//!   text:  {"seq":58,"sender":"bob","receiver":"alice","content":"hi","mid":"c8f3:17"}
-//!                                                                |--|  content, byte for byte
+//!   frame: 81 52 {"seq":58,"sender":"bob","receiver":"alice","content":"hi","mid":"c8f3:17"}
+//!          header                                                      |--|  byte for byte
 //! ```
 //!
 //! An entry is one shared run of bytes: what the rules ask about it first (little-endian, so that
-//! a store can keep the bytes as they are), then the frame's text as the wire carries it. Making
-//! one is the only allocation of a logged message; every log, cursor and outbox that holds it
-//! holds a counted reference of two words.
+//! a store can keep the bytes as they are), then the frame as a server's wire carries it (RFC 6455
+//! §5.2: unmasked, so the same for everybody). Making one is the only allocation of a logged
+//! message, and the only copy of it but the one into the buffer of a socket, which a long one is
+//! spared too: every log, cursor and outbox that holds it holds a counted reference.
 //!
 //! This module does not know what a log is, nor who is a member of what.
 
 use std::fmt;
+use std::iter;
 use std::rc::Rc;
 
 use super::{Seq, Stamp};
+use crate::outbox::Frame;
+use crate::relay::decimal::Decimal;
 use crate::relay::reply::escape;
+use crate::wire::{FrameHeader, Opcode, Parsed, Rsv};
 
 /// A message, shared by everybody who gets it.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,47 +82,81 @@ pub struct Draft<'a> {
 }
 
 impl Entry {
-    /// Writes an entry. `scratch` is where it is put together, and keeps its capacity: the one
-    /// allocation is the entry.
+    /// Writes an entry.
     ///
     /// # Panics
     ///
     /// If content or names are longer than 4 GiB or 64 KiB, which no limit of the server allows.
-    pub fn new(draft: &Draft<'_>, scratch: &mut Vec<u8>) -> Entry {
+    pub fn new(draft: &Draft<'_>) -> Entry {
         let (target, group) = match draft.to {
             To::Group(name) => (name, GROUP),
             To::User(name) => (name, 0),
         };
         let echo = if draft.echo == Echo::Yes { ECHO } else { 0 };
         let receipt = if draft.receipt == Receipt::Wanted { RECEIPT } else { 0 };
-        scratch.clear();
-        scratch.extend(draft.seq.map_or(0, |seq| seq.0).to_le_bytes());
-        scratch.extend(draft.at.0.to_le_bytes());
-        scratch.extend(draft.id.to_le_bytes());
-        scratch.extend([0; 4]); // where the content begins, known below
-        scratch.extend(narrow::<u32>(draft.content.len()).to_le_bytes());
-        scratch.extend(narrow::<u16>(draft.sender.len()).to_le_bytes());
-        scratch.extend(narrow::<u16>(target.len()).to_le_bytes());
-        scratch.extend([narrow::<u8>(draft.client.len()), group | echo | receipt, 0, 0]);
-        for name in [draft.sender, target, draft.client] {
-            scratch.extend(name.as_bytes());
-        }
-        let content_at = narrow::<u32>(write_text(draft, scratch));
-        scratch[CONTENT_AT..][..4].copy_from_slice(&content_at.to_le_bytes());
-        Entry(Rc::from(&scratch[..]))
+        let (mut escaped_sender, mut escaped_target) = (String::new(), String::new());
+        let names = [draft.sender, target, draft.client];
+        let (seq, id) = (draft.seq.map(|seq| Decimal::of(seq.0)), Decimal::of(draft.id));
+        let before = before_content(
+            draft,
+            seq.as_ref().map(Decimal::as_bytes),
+            escape(draft.sender, &mut escaped_sender),
+            escape(target, &mut escaped_target),
+        );
+        let behind = behind_content(draft, &id);
+        let names_len = length(&names.map(str::as_bytes));
+        let before_len = length(&before);
+        let text_len = before_len + draft.content.len() + length(&behind);
+        let header = frame_header(text_len).encode();
+        let content_at = HEAD_LEN + names_len + header.len() + before_len;
+        // Written in place: zeros are cheaper than another copy.
+        let whole_len = HEAD_LEN + names_len + header.len() + text_len;
+        let mut bytes: Rc<[u8]> = iter::repeat_n(0, whole_len).collect();
+        let mut space = Rc::get_mut(&mut bytes).expect("invariant: nobody else refers to it yet");
+        let mut put = |part: &[u8]| {
+            let (place, rest) = std::mem::take(&mut space).split_at_mut(part.len());
+            place.copy_from_slice(part);
+            space = rest;
+        };
+        put(&draft.seq.map_or(0, |seq| seq.0).to_le_bytes());
+        put(&draft.at.0.to_le_bytes());
+        put(&draft.id.to_le_bytes());
+        put(&narrow::<u32>(content_at).to_le_bytes());
+        put(&narrow::<u32>(draft.content.len()).to_le_bytes());
+        put(&narrow::<u16>(draft.sender.len()).to_le_bytes());
+        put(&narrow::<u16>(target.len()).to_le_bytes());
+        put(&[narrow(draft.client.len()), group | echo | receipt, header.len() as u8, 0]);
+        names.into_iter().for_each(|name| put(name.as_bytes()));
+        put(&header);
+        before.into_iter().for_each(&mut put);
+        put(draft.content.as_bytes());
+        behind.into_iter().for_each(&mut put);
+        Entry(bytes)
     }
 
     /// Takes back what [`Entry::as_bytes`] gave to a store. `None` if it is not an entry.
     pub fn from_bytes(bytes: Rc<[u8]>) -> Option<Entry> {
         let entry = Entry(bytes);
         let len = entry.0.len();
-        let names = (len >= HEAD_LEN).then(|| entry.text_at())?;
-        let content = entry.content_at().checked_add(entry.u32_at(28) as usize)?;
-        let is_whole = names <= entry.content_at() && content < len && entry.0[39] == 0;
-        (is_whole && std::str::from_utf8(&entry.0[HEAD_LEN..]).is_ok()).then_some(())?;
-        let strings = [HEAD_LEN, entry.target_at(), entry.client_at(), entry.content_at(), content];
-        let body = entry.str_at(HEAD_LEN, len);
-        strings.iter().all(|at| body.is_char_boundary(at - HEAD_LEN)).then_some(entry)
+        let text_at = (len >= HEAD_LEN).then(|| entry.text_at())?;
+        let content_end = entry.content_at().checked_add(entry.u32_at(28) as usize)?;
+        let is_whole =
+            text_at <= entry.content_at() && content_end < len && entry.0[RESERVED_AT] == 0;
+        // What goes to the wire as it is must be the header of this very text.
+        let header = entry.0.get(entry.frame_at()..text_at).filter(|_| is_whole)?;
+        let header_len = header.len();
+        let wanted = Parsed::Complete { value: frame_header(len - text_at), len: header_len };
+        (FrameHeader::parse(header) == Ok(wanted)).then_some(())?;
+        let parts = [
+            HEAD_LEN..entry.target_at(),
+            entry.target_at()..entry.client_at(),
+            entry.client_at()..entry.frame_at(),
+            text_at..entry.content_at(),
+            entry.content_at()..content_end,
+            content_end..len,
+        ];
+        let is_text = |part| std::str::from_utf8(&entry.0[part]).is_ok();
+        parts.into_iter().all(is_text).then_some(entry)
     }
 
     /// The bytes for a store to keep.
@@ -158,7 +197,7 @@ impl Entry {
 
     /// The sender's client, empty for those that have none.
     pub fn client(&self) -> &str {
-        self.str_at(self.client_at(), self.text_at())
+        self.str_at(self.client_at(), self.frame_at())
     }
 
     /// The content as written.
@@ -172,10 +211,24 @@ impl Entry {
         self.str_at(self.text_at(), self.0.len())
     }
 
+    /// The whole frame, as a server sends it.
+    pub fn frame(&self) -> Frame {
+        Frame::end_of(Rc::clone(&self.0), self.frame_at())
+    }
+
+    /// How long the frame is, in bytes.
+    pub fn frame_len(&self) -> usize {
+        self.0.len() - self.frame_at()
+    }
+
     /// Whether this client of this user is the one that sent it, and does not want to see it.
     // R11: an entry remembers its (user, client), and that client is skipped, on resume too.
     pub fn is_own(&self, user: &str, client: &str) -> bool {
-        !self.has(ECHO) && !client.is_empty() && self.client() == client && self.sender() == user
+        let is = |from, end, name: &str| self.0.get(from..end) == Some(name.as_bytes());
+        !self.has(ECHO)
+            && !client.is_empty()
+            && is(self.client_at(), self.frame_at(), client)
+            && is(HEAD_LEN, self.target_at(), user)
     }
 
     /// Whether the client that sent it gets it as well.
@@ -206,8 +259,12 @@ impl Entry {
         self.target_at() + usize::from(self.u16_at(34))
     }
 
-    fn text_at(&self) -> usize {
+    fn frame_at(&self) -> usize {
         self.client_at() + usize::from(self.0[36])
+    }
+
+    fn text_at(&self) -> usize {
+        self.frame_at() + usize::from(self.0[38])
     }
 
     fn content_at(&self) -> usize {
@@ -243,50 +300,45 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Appends the text of the frame, and returns where in `out` the content begins.
-fn write_text(draft: &Draft<'_>, out: &mut Vec<u8>) -> usize {
-    let mut escaped = String::new();
-    out.push(b'{');
-    if let Some(seq) = draft.seq {
-        out.extend(b"\"seq\":");
-        write_decimal(seq.0, out);
-        out.push(b',');
-    }
-    out.extend(b"\"sender\":\"");
-    out.extend(escape(draft.sender, &mut escaped).as_bytes());
-    let (key, name) = match draft.to {
-        To::Group(name) => ("\",\"group\":\"", name),
-        To::User(name) => ("\",\"receiver\":\"", name),
+/// The text of the frame up to the content.
+fn before_content<'a>(
+    draft: &Draft<'_>,
+    seq: Option<&'a [u8]>,
+    sender: &'a str,
+    target: &'a str,
+) -> [&'a [u8]; 7] {
+    let (opening, seq, key): (&[u8], &[u8], &[u8]) = match seq {
+        Some(seq) => (b"{\"seq\":", seq, b",\"sender\":\""),
+        None => (b"", b"", b"{\"sender\":\""),
     };
-    out.extend(key.as_bytes());
-    out.extend(escape(name, &mut escaped).as_bytes());
-    out.extend(b"\",\"content\":");
-    let content_at = out.len();
-    out.extend(draft.content.as_bytes());
-    if draft.id != 0 {
-        out.extend(b",\"mid\":\"");
-        out.extend(draft.client.as_bytes());
-        out.push(b':');
-        write_decimal(draft.id, out);
-        out.push(b'"');
-    }
-    out.push(b'}');
-    content_at
+    let to: &[u8] = match draft.to {
+        To::Group(_) => b"\",\"group\":\"",
+        To::User(_) => b"\",\"receiver\":\"",
+    };
+    [opening, seq, key, sender.as_bytes(), to, target.as_bytes(), b"\",\"content\":"]
 }
 
-/// A number in digits, without the machinery of formatting and without an allocation.
-fn write_decimal(mut number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+/// The text of the frame behind the content.
+fn behind_content<'a>(draft: &Draft<'a>, id: &'a Decimal) -> [&'a [u8]; 5] {
+    match draft.id {
+        0 => [b"}", b"", b"", b"", b""],
+        _ => [b",\"mid\":\"", draft.client.as_bytes(), b":", id.as_bytes(), b"\"}"],
     }
-    out.extend(&digits[at..]);
+}
+
+fn length(parts: &[&[u8]]) -> usize {
+    parts.iter().map(|part| part.len()).sum()
+}
+
+// RFC 6455 §5.1: a server MUST NOT mask.
+fn frame_header(text_len: usize) -> FrameHeader {
+    FrameHeader {
+        fin: true,
+        rsv: Rsv::NONE,
+        opcode: Opcode::Text,
+        masking_key: None,
+        payload_len: text_len as u64,
+    }
 }
 
 /// # Panics
@@ -301,6 +353,8 @@ fn narrow<N: TryFrom<usize>>(len: usize) -> N {
 const HEAD_LEN: usize = 40;
 /// Where the head says where the content begins.
 const CONTENT_AT: usize = 24;
+/// A byte of the head that says nothing yet.
+const RESERVED_AT: usize = 39;
 /// What a log pays for an entry beside its bytes: the reference, and the counters of the sharing.
 const ENTRY_OVERHEAD_BYTES: usize = 32;
 const GROUP: u8 = 0b001;
@@ -327,20 +381,20 @@ mod tests {
 
     #[test]
     fn an_entry_is_the_frame_that_is_delivered() {
-        let entry = Entry::new(&draft(r#"{"n": 1.0}"#), &mut Vec::new());
+        let entry = Entry::new(&draft(r#"{"n": 1.0}"#));
         assert_eq!(
             entry.text(),
             r#"{"seq":58,"sender":"b\"ob","receiver":"alice","content":{"n": 1.0},"mid":"c8f3:17"}"#
         );
         let unlogged = Draft { seq: None, id: 0, to: To::Group("g"), ..draft("null") };
-        let entry = Entry::new(&unlogged, &mut Vec::new());
+        let entry = Entry::new(&unlogged);
         assert_eq!(entry.text(), r#"{"sender":"b\"ob","group":"g","content":null}"#);
         assert_eq!(entry.seq(), Seq(0));
     }
 
     #[test]
     fn an_entry_answers_what_it_was_made_of_and_comes_back_from_its_bytes() {
-        let entry = Entry::new(&draft("\"hé\""), &mut Vec::new());
+        let entry = Entry::new(&draft("\"hé\""));
         let read = Entry::from_bytes(Rc::from(entry.as_bytes())).unwrap();
         for entry in [&entry, &read] {
             assert_eq!((entry.seq(), entry.at(), entry.id()), (Seq(58), Stamp(7), 17));
@@ -350,13 +404,32 @@ mod tests {
             assert!(entry.is_own("b\"ob", "c8f3") && !entry.is_own("b\"ob", "other"));
         }
         let echoed = Draft { echo: Echo::Yes, ..draft("1") };
-        assert!(!Entry::new(&echoed, &mut Vec::new()).is_own("b\"ob", "c8f3"));
+        assert!(!Entry::new(&echoed).is_own("b\"ob", "c8f3"));
+    }
+
+    #[test]
+    fn an_entry_is_a_whole_frame_of_any_length() {
+        for (len, header) in [(1, 2), (300, 4), (70_000, 10)] {
+            let entry = Entry::new(&draft(&format!("\"{}\"", "x".repeat(len))));
+            let frame = entry.frame();
+            let text = entry.text().as_bytes();
+            let mut wanted = frame_header(text.len()).encode().to_vec();
+            assert_eq!(wanted.len(), header);
+            wanted.extend(text);
+            assert_eq!(frame.as_bytes(), wanted);
+            assert_eq!(entry.frame_len(), wanted.len());
+            let read = Entry::from_bytes(Rc::from(entry.as_bytes())).unwrap();
+            assert_eq!(read, entry);
+            let longer = [entry.as_bytes(), b" "].concat();
+            assert_eq!(Entry::from_bytes(Rc::from(longer)), None, "of another length");
+        }
     }
 
     #[test]
     fn damaged_bytes_are_no_entry_or_harmless() {
-        let entry = Entry::new(&draft("\"hé\""), &mut Vec::new());
-        for at in 0..entry.as_bytes().len() {
+        let entry = Entry::new(&draft("\"hé\""));
+        let len = entry.as_bytes().len();
+        for at in 0..len {
             assert!(
                 Entry::from_bytes(Rc::from(&entry.as_bytes()[..at]))
                     .is_none_or(|e| { e.content().len() + e.text().len() < 200 })
@@ -364,9 +437,11 @@ mod tests {
             for bit in 0..8 {
                 let mut bytes = entry.as_bytes().to_vec();
                 bytes[at] ^= 1 << bit;
-                if let Some(read) = Entry::from_bytes(Rc::from(bytes)) {
-                    let _ = (read.to(), read.content(), read.client(), read.text(), read.at());
-                }
+                let Some(read) = Entry::from_bytes(Rc::from(bytes)) else { continue };
+                let _ = (read.to(), read.content(), read.client(), read.text(), read.at());
+                // Whatever is kept, what goes to the wire is one whole frame of text.
+                assert_eq!(read.frame().as_bytes()[..2], [0x81, read.text().len() as u8]);
+                assert_eq!(read.frame_len(), 2 + read.text().len());
             }
         }
     }

@@ -150,7 +150,7 @@ mod tests {
             echo: Echo::No,
             receipt: Receipt::Unasked,
         };
-        Entry::new(&draft, &mut Vec::new())
+        Entry::new(&draft)
     }
 
     fn seqs<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<u64> {

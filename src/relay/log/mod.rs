@@ -20,6 +20,7 @@
 
 mod book;
 mod entry;
+mod joining;
 mod mailbox;
 mod members;
 mod numbers;
@@ -30,6 +31,7 @@ use std::fmt;
 
 pub use self::book::{Appended, Book, Keep, Sealed};
 pub use self::entry::{Draft, Echo, Entry, Receipt, To};
+pub use self::joining::Joining;
 pub use self::mailbox::Mailbox;
 pub use self::members::{GroupKey, Members};
 pub use self::numbers::{Decided, Experience, INFLIGHT_MAX, Numbers, Turn};
@@ -83,6 +85,8 @@ pub struct LogLimits {
     pub clients_max: usize,
     /// Groups of one user.
     pub groups_max: usize,
+    /// Memberships that are kept, of all users together.
+    pub memberships_max: usize,
 }
 
 impl Default for LogLimits {
@@ -95,6 +99,7 @@ impl Default for LogLimits {
             records_max: 1_000_000,
             clients_max: 64,
             groups_max: 1_000,
+            memberships_max: 1_000_000,
         }
     }
 }

@@ -4,7 +4,7 @@
 //!   {"messages":[ m0, m1, m2, ... ]}
 //!                  |   |   +---- next turn: others are served in between
 //!                  +---+-------- this turn, until the send budget is spent
-//!   {"results":[ {"online":2}, {"error":{...}}, ... ]}
+//!   {"results":[ {"seq":58,"online":2}, {"error":{...}}, ... ]}    when the last is committed
 //! ```
 //!
 //! A thousand messages to a group of ten thousand are ten million sends. Nobody may keep the loop
@@ -14,23 +14,32 @@
 //!
 //! This module does not know what a message is.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
+use super::deliver::{Delivered, Sending};
 use super::failure::{Failure, Problem};
-use super::idempotency::{Known, RequestKey};
+use super::idempotency::{Answer, Known, RequestKey};
 use super::keys::Key;
 use super::message::read_batch;
+use super::questions::Question;
 use super::request::Call;
 use super::route::Place;
 use super::{Outcome, json_response, posted, replayed};
 use crate::engine::{Context, Verdict};
 use crate::hub::ConnId;
 use crate::relay::Relay;
+use crate::timer::Millis;
 
-/// The batches that are not done yet, each with what is left of it.
+/// The batches that are not answered yet.
 #[derive(Default)]
-pub(super) struct Batches(VecDeque<Box<Batch>>);
+pub(super) struct Batches {
+    all: HashMap<u64, Box<Batch>>,
+    /// Those of which some is not sent, in the order of their turns.
+    turns: VecDeque<u64>,
+    /// The last number that was given out.
+    last: u64,
+}
 
 /// One batch.
 struct Batch {
@@ -42,7 +51,10 @@ struct Batch {
     text: Box<str>,
     /// Where in it the messages are that have not been sent.
     left: VecDeque<Range<usize>>,
-    answer: String,
+    /// Of each message that was sent; `None` while the log has not answered.
+    results: Vec<Option<Result<Delivered, Failure>>>,
+    /// How many the log has not answered.
+    asked: usize,
 }
 
 impl Relay {
@@ -56,9 +68,6 @@ impl Relay {
         let text = posted(cx, call)?;
         let messages = read_batch(text, &self.push.limits)?;
         let request_key = call.request_key(&key, Place::Batch.template())?;
-        if self.push.batches.0.len() >= BATCHES_MAX {
-            return Err(Problem::TooManyBatches.into());
-        }
         if let Some(request_key) = &request_key
             && let Known::Answered(answer) = self.push.table.begin(
                 cx.now(),
@@ -69,78 +78,127 @@ impl Relay {
         {
             return Ok(Outcome::Now(replayed(&answer)));
         }
+        if self.push.batches.all.len() >= BATCHES_MAX {
+            if let Some(request_key) = &request_key {
+                self.push.table.forget(request_key);
+            }
+            return Err(Problem::TooManyBatches.into());
+        }
         let start = text.as_ptr().addr();
         let place = |message: &&str| {
             let at = message.as_ptr().addr() - start;
             at..at + message.len()
         };
-        let left = messages.iter().map(place).collect();
-        let answer = String::from(OPENING);
+        let left: VecDeque<Range<usize>> = messages.iter().map(place).collect();
+        let results = Vec::with_capacity(left.len());
         let text = text.into();
-        let batch = Box::new(Batch { from, key, request_key, text, left, answer });
-        match self.work(cx, batch, &mut self.push.send_budget.clone()) {
-            Ok(answer) => Ok(Outcome::Now(json_response(200, answer))),
-            Err(rest) => {
-                self.push.batches.0.push_back(rest);
-                cx.tick_again();
-                Ok(Outcome::Later)
-            }
+        let batch = Box::new(Batch { from, key, request_key, text, left, results, asked: 0 });
+        self.push.batches.last += 1;
+        let number = self.push.batches.last;
+        match self.work(cx, number, batch, &mut self.push.send_budget.clone()) {
+            Some(answer) => Ok(Outcome::Now(json_response(200, answer))),
+            None => Ok(Outcome::Later),
         }
     }
 
-    /// Goes on with the batches that are not done: called once per tick.
+    /// Goes on with the batches that are not sent: called once per tick.
     pub(in crate::relay) fn work_off_batches(&mut self, cx: &mut Context<'_>) {
         let mut budget = self.push.send_budget;
-        while let Some(batch) = self.push.batches.0.pop_front() {
+        while budget > 0
+            && let Some(number) = self.push.batches.turns.pop_front()
+        {
+            let Some(batch) = self.push.batches.all.remove(&number) else { continue };
             let from = batch.from;
-            match self.work(cx, batch, &mut budget) {
-                Ok(answer) => {
-                    self.push.tally.answered(Place::Batch.template(), 200);
-                    cx.decide(from, Verdict::Respond(json_response(200, answer)));
-                }
-                Err(rest) => {
-                    // Behind the others, so that all of them come forward.
-                    self.push.batches.0.push_back(rest);
-                    cx.tick_again();
-                    return;
-                }
+            if let Some(answer) = self.work(cx, number, batch, &mut budget) {
+                self.answer_batch(cx, from, answer);
             }
+        }
+        if !self.push.batches.turns.is_empty() {
+            cx.tick_again();
         }
     }
 
-    /// Sends until the batch is done (then its answer) or the budget is spent (then the rest).
+    /// Sends until everything is sent or the budget is spent. The answer, if the batch is done;
+    /// else it is kept.
     fn work(
         &mut self,
         cx: &mut Context<'_>,
+        number: u64,
         mut batch: Box<Batch>,
         budget: &mut usize,
-    ) -> Result<String, Box<Batch>> {
-        while let Some(span) = batch.left.front().cloned() {
-            if *budget == 0 {
-                return Err(batch);
-            }
-            batch.left.pop_front();
-            if batch.answer.len() > OPENING.len() {
-                batch.answer.push(',');
-            }
-            let result = self.send_one(cx, &batch.key, &batch.text[span]);
-            let sends = match result {
-                Ok(delivered) => {
-                    delivered.write(&mut batch.answer);
-                    delivered.online + delivered.missed
+    ) -> Option<String> {
+        while *budget > 0
+            && let Some(span) = batch.left.pop_front()
+        {
+            let at = batch.results.len();
+            let question = |kind| Question::Part { batch: number, at, kind };
+            let (result, sends) = match self.send_one(cx, &batch.key, &batch.text[span], question) {
+                Ok(Sending::Done(delivered)) => {
+                    (Some(Ok(delivered)), delivered.online + delivered.missed)
                 }
-                Err(failure) => {
-                    failure.write(&mut batch.answer);
-                    0
-                }
+                Ok(Sending::Asked(sends)) => (None, usize::try_from(sends).unwrap_or(usize::MAX)),
+                Err(failure) => (Some(Err(failure)), 0),
             };
+            batch.asked += usize::from(result.is_none());
+            batch.results.push(result);
             *budget = budget.saturating_sub(1 + sends);
         }
-        batch.answer.push_str("]}");
-        if let Some(request_key) = &batch.request_key {
-            self.push.table.finish(cx.now(), request_key, &batch.answer);
+        if batch.left.is_empty() && batch.asked == 0 {
+            return Some(self.finish_batch(cx.now(), *batch));
         }
-        Ok(batch.answer)
+        if !batch.left.is_empty() {
+            // Behind the others, so that all of them come forward.
+            self.push.batches.turns.push_back(number);
+            cx.tick_again();
+        }
+        self.push.batches.all.insert(number, batch);
+        None
+    }
+
+    /// The log has answered for one message of a batch.
+    pub(super) fn conclude_part(
+        &mut self,
+        cx: &mut Context<'_>,
+        number: u64,
+        at: usize,
+        result: Result<Delivered, Failure>,
+    ) {
+        let batches = &mut self.push.batches.all;
+        let Some(batch) = batches.get_mut(&number) else { return };
+        batch.results[at] = Some(result);
+        batch.asked -= 1;
+        if batch.asked == 0
+            && batch.left.is_empty()
+            && let Some(batch) = batches.remove(&number)
+        {
+            let from = batch.from;
+            let answer = self.finish_batch(cx.now(), *batch);
+            self.answer_batch(cx, from, answer);
+        }
+    }
+
+    /// The answer to a batch that is done.
+    fn finish_batch(&mut self, now: Millis, batch: Batch) -> String {
+        let mut answer = String::from(OPENING);
+        for (at, result) in batch.results.iter().flatten().enumerate() {
+            if at > 0 {
+                answer.push(',');
+            }
+            match result {
+                Ok(delivered) => delivered.write(&mut answer),
+                Err(failure) => failure.write(&mut answer),
+            }
+        }
+        answer.push_str("]}");
+        if let Some(request_key) = &batch.request_key {
+            self.push.table.finish(now, request_key, Answer::new(200, &answer));
+        }
+        answer
+    }
+
+    fn answer_batch(&mut self, cx: &mut Context<'_>, from: ConnId, answer: String) {
+        self.push.tally.answered(Place::Batch.template(), 200);
+        cx.decide(from, Verdict::Respond(json_response(200, answer)));
     }
 }
 

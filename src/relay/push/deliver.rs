@@ -7,25 +7,31 @@
 //!                         online: 1     missed: 1, and c9 is told once it reads again
 //! ```
 //!
-//! What arrives is a message of the plain dialect like any other, so clients need not know that
-//! it was not another client who wrote. A message that nobody took is nobody's loss: the backend
-//! is told, and may send it again.
+//! What arrives is a message like any other, so clients need not know that it was not another
+//! client who wrote. For whoever has a log, or speaks switchboard.v1, it goes through the log, and
+//! its answer waits for the commit. Else it goes to the plain connections that are there: one that
+//! nobody took is nobody's loss, for the backend is told, and may send it again.
 //!
 //! This module does not know HTTP.
 
 use super::failure::{Failure, Problem};
 use super::keys::{Impersonation, Key};
 use super::message::{Destination, PushMessage};
+use super::questions::Question;
 use crate::engine::{Context, Delivery};
 use crate::hub::ConnId;
 use crate::protocol::MessageKind;
 use crate::relay::Relay;
 use crate::relay::gap::Gaps;
+use crate::relay::log::Seq;
 use crate::relay::reply::escape;
+use crate::relay::v1::{self, Posted, Push, Refused};
 
 /// What became of a message that was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Delivered {
+    /// Its place in the log, if it is in one.
+    pub(super) seq: Option<Seq>,
     /// Connections that it is on its way to.
     pub(super) online: usize,
     /// Connections that are there and had no room for it.
@@ -33,13 +39,66 @@ pub(super) struct Delivered {
 }
 
 impl Delivered {
-    /// `{"online":2}`, and `,"missed":1` if anybody missed it.
+    /// `{"seq":58,"online":2}`, without `seq` if it is in no log, and with `,"missed":1` if anybody
+    /// missed it.
     pub(super) fn write(self, out: &mut String) {
-        let Delivered { online, missed } = self;
-        match missed {
-            0 => out.push_str(&format!(r#"{{"online":{online}}}"#)),
-            _ => out.push_str(&format!(r#"{{"online":{online},"missed":{missed}}}"#)),
+        let Delivered { seq, online, missed } = self;
+        out.push('{');
+        if let Some(seq) = seq {
+            out.push_str(&format!(r#""seq":{seq},"#));
         }
+        out.push_str(&format!(r#""online":{online}"#));
+        if missed > 0 {
+            out.push_str(&format!(r#","missed":{missed}"#));
+        }
+        out.push('}');
+    }
+
+    /// The status of the answer: 202 for what waits for somebody who is not there.
+    pub(super) fn status(self) -> u16 {
+        if self.seq.is_some() && self.online == 0 { 202 } else { 200 }
+    }
+
+    /// What became of it, as a label.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Delivered { online: 1.., .. } => "sent",
+            Delivered { seq: Some(_), .. } => "kept",
+            Delivered { .. } => "absent",
+        }
+    }
+}
+
+/// How far a message is.
+pub(super) enum Sending {
+    /// It is sent.
+    Done(Delivered),
+    /// The log says later what became of it; so many sends are under way.
+    Asked(u64),
+}
+
+/// What the log made of a message.
+pub(super) fn delivered(outcome: Result<Posted, Refused>) -> Result<Delivered, Failure> {
+    match outcome {
+        Ok(Posted { seq, online }) => {
+            Ok(Delivered { seq, online: usize::try_from(online).unwrap_or(usize::MAX), missed: 0 })
+        }
+        // Nobody is there, and nothing is kept: that is an answer.
+        Err(Refused::RECEIVER_OFFLINE) => Ok(Delivered::default()),
+        Err(refused) => Err(problem(refused).into()),
+    }
+}
+
+/// How a refusal is said here.
+pub(super) fn problem(refused: Refused) -> Problem {
+    match refused {
+        Refused::DRAINING => Problem::Stopping,
+        Refused::MAILBOX_FULL => Problem::MailboxFull,
+        Refused::MEMBERSHIPS_FULL => Problem::MembershipsFull,
+        Refused::RECEIVER_CONGESTED => Problem::ReceiverCongested,
+        Refused::TOO_MANY_GROUPS => Problem::TooManyGroups,
+        Refused::TOO_MANY_USERS => Problem::TooManyUsers,
+        _ => Problem::Store,
     }
 }
 
@@ -55,7 +114,8 @@ impl Relay {
         cx: &mut Context<'_>,
         key: &Key,
         message: &PushMessage<'_>,
-    ) -> Result<Delivered, Failure> {
+        question: impl FnOnce() -> Question,
+    ) -> Result<Sending, Failure> {
         let sender: &str = match &message.sender {
             Some(sender) if **sender == **key.name() => sender,
             Some(_) if key.impersonation() == Impersonation::Refused => {
@@ -64,6 +124,14 @@ impl Relay {
             Some(sender) => sender,
             None => key.name(),
         };
+        if let Some(outgoing) = self.for_the_log(cx, message) {
+            let token = self.push.questions.keep(question());
+            let work = 1 + u64::from(outgoing.beside);
+            let sessions = self.carrier.sessions();
+            let before = sessions.fanned_out();
+            sessions.push(Push { sender, token }, &outgoing, cx.now());
+            return Ok(Sending::Asked(work + sessions.fanned_out() - before));
+        }
         let Relay { identities, rooms, gaps, missed, scratch, .. } = self;
         let (routes, groups) = (identities.routes(), identities.groups());
         let name = escape(sender, scratch);
@@ -90,6 +158,26 @@ impl Relay {
                 outgoing.send(connections, &parts.map(str::as_bytes))
             }
         }
+        .map(Sending::Done)
+    }
+
+    /// What the log is to make of a message, if it is for the log.
+    fn for_the_log<'m>(
+        &mut self,
+        cx: &Context<'_>,
+        message: &PushMessage<'m>,
+    ) -> Option<v1::Outgoing<'m>> {
+        let (to, beside) = match &message.to {
+            Destination::User(user) if self.goes_by_log(cx, user) => {
+                (v1::Destination::User(user.clone()), 0)
+            }
+            Destination::Group(group) if self.is_logged_group(group) => {
+                let beside = self.plain_members(cx, group, None);
+                (v1::Destination::Group(group.clone()), beside)
+            }
+            _ => return None,
+        };
+        Some(v1::Outgoing::plain(to, message.content, beside))
     }
 }
 
@@ -134,6 +222,6 @@ impl Outgoing<'_, '_> {
         for &(to, delivery) in &missed {
             self.gaps.note(to, delivery);
         }
-        Ok(Delivered { online, missed: missed.len() })
+        Ok(Delivered { seq: None, online, missed: missed.len() })
     }
 }

@@ -102,8 +102,6 @@ problems! {
     /// As many keys are remembered as there is room for.
     IdempotencyFull = 503 "idempotency_full"
         "as many Idempotency-Keys are remembered as there is room for; nothing was sent";
-    /// There is no room for another membership.
-    MembershipsFull = 503 "memberships_full" "the server keeps as many memberships as it may";
     /// None of those who are there reads fast enough to take more.
     ReceiverCongested = 503 "receiver_congested"
         "nobody of those who are there reads fast enough; nothing was sent";
@@ -112,9 +110,18 @@ problems! {
         "the server holds as many unsent bytes as it may; nothing was sent";
     /// The server shuts down.
     Stopping = 503 "stopping" "the server shuts down; nothing was done";
+    /// The store has not committed it, or cannot say.
+    Store = 503 "store" "it was not committed, as far as is known: it may come again";
     /// As many batches are being worked off as may be at once.
     TooManyBatches = 503 "too_many_batches"
         "as many batches are being worked off as may be at once; nothing was sent";
+    /// The receiver is away, and the log is full of what the receiver was promised.
+    MailboxFull = 507 "mailbox_full" "the receiver is away and has no room left; nothing was sent";
+    /// There is no room for another membership.
+    MembershipsFull = 507 "memberships_full"
+        "the server keeps as many memberships as it may (--max-memberships)";
+    /// As many users have a record as may.
+    TooManyUsers = 507 "too_many_users" "as many users have a log as may (--log-users)";
 }
 
 /// Why a request, or one message of a batch, was refused: nothing of it took effect.
@@ -136,6 +143,15 @@ impl Failure {
     /// A method that the path does not have; it has these.
     pub(super) fn allowing(methods: &'static str) -> Failure {
         Failure { problem: Problem::MethodNotAllowed, text: None, allow: Some(methods) }
+    }
+
+    /// What became of a message that failed so, as a label.
+    pub(super) fn label(&self) -> &'static str {
+        match self.problem.code() {
+            503 => "congested",
+            507 => "full",
+            _ => "refused",
+        }
     }
 
     /// `{"error":{"code":…,"reason":…,"message":…}}`

@@ -41,7 +41,22 @@ pub(super) enum Known {
     /// It is the first of its kind.
     New,
     /// It was answered with this.
-    Answered(Rc<str>),
+    Answered(Answer),
+}
+
+/// What a request was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The status code.
+    pub(super) status: u16,
+    /// The body, JSON.
+    pub(super) body: Rc<str>,
+}
+
+impl Answer {
+    pub(super) fn new(status: u16, body: &str) -> Answer {
+        Answer { status, body: Rc::from(body) }
+    }
 }
 
 /// The requests that took effect, and their answers.
@@ -66,7 +81,7 @@ struct Entry {
 #[derive(Debug)]
 enum State {
     Running,
-    Answered(Rc<str>),
+    Answered(Answer),
 }
 
 impl Table {
@@ -96,7 +111,7 @@ impl Table {
             return match &entry.state {
                 _ if entry.digest != digest => Err(Problem::IdempotencyReused.into()),
                 State::Running => Err(Problem::IdempotencyRunning.into()),
-                State::Answered(answer) => Ok(Known::Answered(Rc::clone(answer))),
+                State::Answered(answer) => Ok(Known::Answered(answer.clone())),
             };
         }
         let bytes = ENTRY_BYTES + key.id.len() + answer_max;
@@ -109,12 +124,12 @@ impl Table {
     }
 
     /// The request took effect and was answered so.
-    pub(super) fn finish(&mut self, now: Millis, key: &RequestKey, answer: &str) {
+    pub(super) fn finish(&mut self, now: Millis, key: &RequestKey, answer: Answer) {
         let Some((key, entry)) = self.entries.remove_entry(key) else { return };
-        let bytes = ENTRY_BYTES + key.id.len() + answer.len();
+        let bytes = ENTRY_BYTES + key.id.len() + answer.body.len();
         self.bytes = self.bytes - entry.bytes + bytes;
         self.due.push_back((now.after(self.ttl_ms), Rc::clone(&key)));
-        let state = State::Answered(Rc::from(answer));
+        let state = State::Answered(answer);
         self.entries.insert(key, Entry { state, bytes, ..entry });
     }
 
@@ -167,9 +182,9 @@ mod tests {
         assert_eq!(table.begin(now, key("7f3a"), b"alice", 100), Ok(Known::New));
         let while_it_runs = table.begin(now, key("7f3a"), b"alice", 100);
         assert_eq!(problem(while_it_runs), Problem::IdempotencyRunning);
-        table.finish(now, &key("7f3a"), "online 2");
+        table.finish(now, &key("7f3a"), Answer::new(202, "online 2"));
         let again = table.begin(Millis(299_999), key("7f3a"), b"alice", 100);
-        assert_eq!(again, Ok(Known::Answered(Rc::from("online 2"))));
+        assert_eq!(again, Ok(Known::Answered(Answer::new(202, "online 2"))));
         let other = table.begin(now, key("7f3a"), b"bob", 100);
         assert_eq!(problem(other), Problem::IdempotencyReused);
         // Another caller's key, and the same key on another path, are other keys.
@@ -186,7 +201,7 @@ mod tests {
         let mut table = Table::new(10_000, 1_000);
         for (at, id) in [(0, "a"), (500, "b")] {
             assert_eq!(table.begin(Millis(at), key(id), b"", 0), Ok(Known::New));
-            table.finish(Millis(at), &key(id), id);
+            table.finish(Millis(at), &key(id), Answer::new(200, id));
         }
         assert!(matches!(table.begin(Millis(999), key("a"), b"", 0), Ok(Known::Answered(_))));
         assert_eq!(table.begin(Millis(1_000), key("a"), b"another", 0), Ok(Known::New));
@@ -203,7 +218,7 @@ mod tests {
         for n in 0..10 {
             let id = format!("{n:02}");
             assert_eq!(table.begin(Millis(0), key(&id), b"", 8), Ok(Known::New), "{id}");
-            table.finish(Millis(0), &key(&id), "12345678");
+            table.finish(Millis(0), &key(&id), Answer::new(200, "12345678"));
         }
         let one_more = table.begin(Millis(0), key("10"), b"", 8);
         assert_eq!(problem(one_more), Problem::IdempotencyFull);

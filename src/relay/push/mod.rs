@@ -13,7 +13,10 @@
 //!                 |
 //!                 v
 //!   HTTP/1.1 200 OK        {"online":2}                      on two connections
+//!   HTTP/1.1 202 Accepted  {"seq":58,"online":0}             kept until alice comes
 //! ```
+//!
+//! What goes into a log is answered when it is committed: until then nobody can know.
 //!
 //! [`PROTOCOL.md`](super#a-way-in-for-backends) says what each request does, `openapi.json` says it
 //! to programs. A request is judged in this order: origin, key, path, method, body. Nothing is
@@ -30,26 +33,32 @@ pub mod keys;
 mod message;
 mod metrics;
 mod openapi;
+mod questions;
 mod request;
 mod route;
 mod state;
 
+use std::borrow::Cow;
+
 use crate::config::Limits;
 use crate::engine::{Context, Verdict};
 use crate::hub::ConnId;
+use crate::timer::Millis;
 use crate::wire::Response;
 
 use self::batch::Batches;
-use self::deliver::Delivered;
+use self::deliver::{Delivered, Sending, delivered, problem};
 use self::failure::Failure;
 pub use self::failure::Problem;
-use self::idempotency::{Known, Table};
+use self::idempotency::{Answer, Known, RequestKey, Table};
 use self::keys::{Key, Keys};
 use self::message::{MessageLimits, PushMessage};
 use self::metrics::{NO_PLACE, Tally};
+use self::questions::{Question, Questions};
 pub(super) use self::request::Call;
 use self::request::Caller;
 use self::route::{Guard, Place, Route};
+use super::v1::{Posted, Refused};
 use super::{Relay, narrow};
 
 /// What the push API keeps between requests.
@@ -58,6 +67,7 @@ pub(super) struct Push {
     table: Table,
     tally: Tally,
     batches: Batches,
+    questions: Questions,
     limits: MessageLimits,
     /// Messages that one batch may send before the others have their turn.
     send_budget: usize,
@@ -71,6 +81,7 @@ impl Push {
             table: Table::new(narrow(limits.idempotency_table_bytes), limits.idempotency_ttl_ms),
             tally: Tally::default(),
             batches: Batches::default(),
+            questions: Questions::default(),
             limits: MessageLimits {
                 name_max: narrow(limits.user_id_max_bytes),
                 depth_max: narrow(limits.json_depth_max),
@@ -138,11 +149,9 @@ impl Relay {
             (Route::User(user), Some(_)) => now(self.about_user(&user)),
             (Route::Group(group), Some(_)) => self.about_group(&group, call.head).map(Outcome::Now),
             (Route::Kick(user), Some(_)) => now(self.kick(cx, &user)),
-            (Route::AddMember { group, user }, Some(_)) => {
-                self.add(&group, &user).map(Outcome::Now)
-            }
-            (Route::RemoveMember { group, user }, Some(_)) => now(self.remove(&group, &user)),
-            (Route::Message, Some(key)) => self.post_message(cx, call, &key).map(Outcome::Now),
+            (Route::AddMember { group, user }, Some(_)) => self.add(cx, id, &group, &user),
+            (Route::RemoveMember { group, user }, Some(_)) => self.remove(cx, id, &group, &user),
+            (Route::Message, Some(key)) => self.post_message(cx, id, call, &key),
             (Route::Batch, Some(key)) => self.post_batch(cx, id, call, key),
             // Unreachable, for only what everybody may ask is asked without a key; and if it were
             // reached, this would be the answer.
@@ -153,9 +162,10 @@ impl Relay {
     fn post_message(
         &mut self,
         cx: &mut Context<'_>,
+        from: ConnId,
         call: &Call<'_>,
         key: &Key,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Outcome, Failure> {
         let text = posted(cx, call)?;
         let request_key = call.request_key(key, Place::Messages.template())?;
         if let Some(request_key) = &request_key
@@ -166,39 +176,106 @@ impl Relay {
                 DELIVERED_LEN_MAX,
             )?
         {
-            return Ok(replayed(&answer));
+            return Ok(Outcome::Now(replayed(&answer)));
         }
-        let delivered = self.send_one(cx, key, text);
-        let mut answer = String::new();
-        if let Ok(delivered) = &delivered {
-            delivered.write(&mut answer);
-        }
-        if let Some(request_key) = &request_key {
-            match &delivered {
-                Ok(_) => self.push.table.finish(cx.now(), request_key, &answer),
-                Err(_) => self.push.table.forget(request_key),
+        let own = request_key.clone();
+        let question = move |kind| Question::Message { from, request_key: own, kind };
+        let result = match self.send_one(cx, key, text, question) {
+            Ok(Sending::Asked(sends)) => {
+                cx.owe_sends(sends);
+                return Ok(Outcome::Later);
             }
-        }
-        delivered.map(|_| json_response(200, answer))
+            Ok(Sending::Done(delivered)) => Ok(delivered),
+            Err(failure) => Err(failure),
+        };
+        self.conclude_message(cx.now(), request_key.as_ref(), result).map(Outcome::Now)
     }
 
-    /// Reads, sends and counts one message.
+    /// What became of a message in a request of its own.
+    fn conclude_message(
+        &mut self,
+        now: Millis,
+        request_key: Option<&RequestKey>,
+        result: Result<Delivered, Failure>,
+    ) -> Result<Response, Failure> {
+        let mut body = String::new();
+        if let Ok(delivered) = &result {
+            delivered.write(&mut body);
+        }
+        match (&result, request_key) {
+            (Ok(delivered), Some(key)) => {
+                self.push.table.finish(now, key, Answer::new(delivered.status(), &body));
+            }
+            (Err(_), Some(key)) => self.push.table.forget(key),
+            (_, None) => {}
+        }
+        result.map(|delivered| json_response(delivered.status(), body))
+    }
+
+    /// Reads, sends and counts one message; `question` is what it is to the log.
     fn send_one(
         &mut self,
         cx: &mut Context<'_>,
         key: &Key,
         text: &str,
-    ) -> Result<Delivered, Failure> {
+        question: impl FnOnce(&'static str) -> Question,
+    ) -> Result<Sending, Failure> {
         let message = PushMessage::read(text, &self.push.limits)?;
-        let delivered = self.deliver(cx, key, &message);
-        let result = match &delivered {
-            Ok(Delivered { online: 0, .. }) => "absent",
-            Ok(_) => "sent",
-            Err(failure) if failure.problem.code() == 503 => "congested",
-            Err(_) => "refused",
+        let kind = message.to.kind();
+        let sending = self.deliver(cx, key, &message, || question(kind));
+        match &sending {
+            Ok(Sending::Asked(_)) => {}
+            Ok(Sending::Done(delivered)) => self.push.tally.message(kind, delivered.label()),
+            Err(failure) => self.push.tally.message(kind, failure.label()),
+        }
+        sending
+    }
+
+    /// The log has answered a question.
+    pub(super) fn pushed(
+        &mut self,
+        cx: &mut Context<'_>,
+        token: u64,
+        outcome: Result<Posted, Refused>,
+    ) {
+        let Some(question) = self.push.questions.take(token) else { return };
+        let (from, place, answer) = match question {
+            Question::Part { batch, at, kind } => {
+                let result = self.weigh(kind, outcome);
+                return self.conclude_part(cx, batch, at, result);
+            }
+            Question::Message { from, request_key, kind } => {
+                let result = self.weigh(kind, outcome);
+                let answer = self.conclude_message(cx.now(), request_key.as_ref(), result);
+                (from, Place::Messages.template(), answer)
+            }
+            Question::Membership { from, group, user, membership } => {
+                let answer = match outcome {
+                    Ok(_) => Ok(state::about_membership(&group, &user, membership)),
+                    Err(refused) => Err(problem(refused).into()),
+                };
+                let member = Place::Member(Cow::default(), Cow::default());
+                (from, member.template(), answer)
+            }
         };
-        self.push.tally.message(message.to.kind(), result);
-        delivered
+        let response = answer.unwrap_or_else(|failure| failure.response());
+        self.push.tally.answered(place, response.status());
+        cx.decide(from, Verdict::Respond(response));
+    }
+
+    /// Counts what the log made of a message.
+    fn weigh(
+        &mut self,
+        kind: &'static str,
+        outcome: Result<Posted, Refused>,
+    ) -> Result<Delivered, Failure> {
+        let result = delivered(outcome);
+        let label = match &result {
+            Ok(delivered) => delivered.label(),
+            Err(failure) => failure.label(),
+        };
+        self.push.tally.message(kind, label);
+        result
     }
 }
 
@@ -222,9 +299,10 @@ fn json_response(status: u16, body: impl Into<std::borrow::Cow<'static, str>>) -
 }
 
 /// The answer that was given already.
-fn replayed(answer: &str) -> Response {
-    json_response(200, answer.to_owned()).with_header("Idempotent-Replayed", b"true".as_slice())
+fn replayed(answer: &Answer) -> Response {
+    json_response(answer.status, answer.body.to_string())
+        .with_header("Idempotent-Replayed", b"true".as_slice())
 }
 
-/// `{"online":18446744073709551615,"missed":18446744073709551615}`
-const DELIVERED_LEN_MAX: usize = 61;
+/// `{"seq":9007199254740991,"online":18446744073709551615,"missed":18446744073709551615}`
+const DELIVERED_LEN_MAX: usize = 84;

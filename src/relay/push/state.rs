@@ -1,7 +1,7 @@
 //! State: what a backend may ask for and change beside sending.
 //!
 //! ```text
-//!   GET    /v1/users/alice               {"user":"alice","online":2,"groups":["team"]}
+//!   GET    /v1/users/alice               {"user":"alice","online":2,"groups":["team"],…}
 //!   DELETE /v1/users/alice/connections   {"closed":2}, each with 4403
 //!   GET    /v1/groups/team?limit=2       {"group":"team","count":3,"members":["a","b"],"next":"b"}
 //!   PUT    /v1/groups/team/members/alice {"group":"team","user":"alice","member":true}
@@ -9,8 +9,8 @@
 //!   GET    /metrics                      the same for Prometheus
 //! ```
 //!
-//! Nobody online and nobody in a group are answers and no errors: neither users nor groups have a
-//! record that could be missing.
+//! Nobody online and nobody in a group are answers and no errors. What is kept is answered when it
+//! is committed.
 //!
 //! This module does not know who asks.
 
@@ -21,23 +21,40 @@ use serde_json::Value;
 
 use super::failure::{Failure, Problem};
 use super::metrics::{CONTENT_TYPE, Kind, Page};
-use super::{json_response, route};
+use super::questions::{Membership, Question};
+use super::{Outcome, json_response, route};
 use crate::engine::{Context, Totals};
-use crate::relay::{GrantError, Relay};
+use crate::hub::ConnId;
+use crate::relay::{MembershipError, Relay};
 use crate::wire::{CloseCode, RequestHead, Response};
 
 impl Relay {
     pub(super) fn about_user(&self, user: &str) -> Response {
-        let (routes, groups) = (self.identities.routes(), self.identities.groups());
-        let key = routes.find(user);
-        let online = key.map_or(0, |key| routes.connections(key).len());
-        let mut groups: Vec<&str> = match key {
-            Some(key) => groups.names_of(key).collect(),
-            None => self.identities.granted_to(user).iter().map(|group| &**group).collect(),
+        let (routes, book) = (self.identities.routes(), self.carrier.book());
+        let here = routes.find(user);
+        let known = book.find(user);
+        let connections = here.map_or(&[][..], |key| routes.connections(key));
+        let plain = connections.iter().filter(|&&id| self.carrier.is_plain(id)).count();
+        let online = connections.len();
+        let mut groups: Vec<&str> = match (here, known) {
+            (Some(key), _) => self.identities.groups().names_of(key).collect(),
+            (None, Some(key)) => book.groups(key).map(|group| &**group).collect(),
+            (None, None) => Vec::new(),
         };
         groups.sort_unstable();
-        let (user, groups) = (Value::from(user), Value::from(groups));
-        json_response(200, format!(r#"{{"user":{user},"online":{online},"groups":{groups}}}"#))
+        let (name, groups, sessions) = (Value::from(user), Value::from(groups), online - plain);
+        let mut body = format!(r#"{{"user":{name},"online":{online},"sessions":{sessions},"#);
+        let _ = write!(body, r#""plain":{plain},"groups":{groups},"record":"#);
+        match known.and_then(|key| book.user(key).record()) {
+            Some(record) => {
+                let log = record.mailbox();
+                let (entries, bytes, acked) = (log.len(), log.bytes(), log.acked());
+                let _ = write!(body, r#"true,"log":{{"entries":{entries},"bytes":{bytes},"#);
+                let _ = write!(body, r#""acked":{acked}}}}}"#);
+            }
+            None => body.push_str("false}"),
+        }
+        json_response(200, body)
     }
 
     /// The members of a group who are online, in the order of their bytes, a page at a time: every
@@ -79,26 +96,49 @@ impl Relay {
 
     pub(super) fn kick(&mut self, cx: &mut Context<'_>, user: &str) -> Response {
         let routes = self.identities.routes();
-        let connections = routes.find(user).map_or(&[][..], |key| routes.connections(key));
+        let connections = routes.find(user).map_or(&[][..], |key| routes.connections(key)).to_vec();
         let open = connections.iter().filter(|id| cx.is_open(**id)).count();
-        for &id in connections {
-            cx.close(id, KICKED, "kicked");
+        for id in connections {
+            self.sever(cx, id, KICKED, "kicked");
         }
         json_response(200, format!(r#"{{"closed":{open}}}"#))
     }
 
-    pub(super) fn add(&mut self, group: &str, user: &str) -> Result<Response, Failure> {
-        match self.add_member(user, group) {
-            Ok(()) => Ok(membership(group, user, Membership::Member)),
-            Err(GrantError::TooManyGroups) => Err(Problem::TooManyGroups.into()),
-            Err(GrantError::Full) => Err(Problem::MembershipsFull.into()),
-        }
+    pub(super) fn add(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        group: &str,
+        user: &str,
+    ) -> Result<Outcome, Failure> {
+        self.add_member(cx, user, group).map_err(unkept)?;
+        Ok(self.answer_when_kept(from, group, user, Membership::Member))
     }
 
-    pub(super) fn remove(&mut self, group: &str, user: &str) -> Response {
+    pub(super) fn remove(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: ConnId,
+        group: &str,
+        user: &str,
+    ) -> Result<Outcome, Failure> {
         // Whether there was one is no secret, but nothing that the backend has to know.
-        self.remove_member(user, group);
-        membership(group, user, Membership::None)
+        self.remove_member(cx, user, group).map_err(unkept)?;
+        Ok(self.answer_when_kept(from, group, user, Membership::None))
+    }
+
+    fn answer_when_kept(
+        &mut self,
+        from: ConnId,
+        group: &str,
+        user: &str,
+        membership: Membership,
+    ) -> Outcome {
+        let (group, user) = (group.into(), user.into());
+        let question = Question::Membership { from, group, user, membership };
+        let token = self.push.questions.keep(question);
+        self.carrier.sessions().confirm(token);
+        Outcome::Later
     }
 
     pub(super) fn stats(&self, cx: &Context<'_>) -> Response {
@@ -142,6 +182,7 @@ impl Relay {
     fn numbers(&self, totals: &Totals) -> Vec<Number> {
         let here = self.counts();
         let counts = totals.counts;
+        let (book, sessions) = (self.carrier.book(), self.carrier.counts());
         let gauges = [
             (
                 "connections",
@@ -152,6 +193,15 @@ impl Relay {
             ("users", "Users online, guests included.", here.users as u64),
             ("groups", "Groups with a member.", here.groups as u64),
             ("rooms", "URL paths with a connection.", here.rooms as u64),
+            ("sessions", "Connections that speak switchboard.v1.", sessions.connections as u64),
+            ("records", "Users with a log.", book.records() as u64),
+            ("log_bytes", "Bytes in all logs.", book.bytes()),
+            ("memberships", "Memberships that are kept.", book.kept() as u64),
+            (
+                "commits_pending",
+                "Batches that the store has not decided about.",
+                sessions.commits_pending as u64,
+            ),
             ("buffered_bytes", "Bytes held for all connections.", totals.buffered_bytes),
             (
                 "push_idempotency_keys",
@@ -176,6 +226,8 @@ impl Relay {
             ("messages_sent", "WebSocket messages queued to be sent.", counts.messages_out),
             ("messages_congested", "Messages not queued: the receiver is slow.", totals.congested),
             ("messages_dropped", "Messages not queued: the server is full.", totals.dropped),
+            ("messages_logged", "Messages committed to a log.", sessions.logged),
+            ("gaps_announced", "Gaps announced in switchboard.v1.", sessions.gaps),
             ("received_bytes", "Bytes read, HTTP included.", counts.bytes_in),
             ("sent_bytes", "Bytes written, HTTP included.", counts.bytes_out),
         ];
@@ -194,17 +246,23 @@ struct Number {
     value: u64,
 }
 
-/// What is said of a user and a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Membership {
-    Member,
-    None,
-}
-
-fn membership(group: &str, user: &str, membership: Membership) -> Response {
+/// The answer to who is to be a member, or none.
+pub(super) fn about_membership(group: &str, user: &str, membership: Membership) -> Response {
     let (group, user) = (Value::from(group), Value::from(user));
     let member = membership == Membership::Member;
     json_response(200, format!(r#"{{"group":{group},"user":{user},"member":{member}}}"#))
+}
+
+/// Why a membership is not what it was to be.
+fn unkept(error: MembershipError) -> Failure {
+    let problem = match error {
+        MembershipError::Full => Problem::MembershipsFull,
+        MembershipError::Stopping => Problem::Stopping,
+        MembershipError::Store => Problem::Store,
+        MembershipError::TooManyGroups => Problem::TooManyGroups,
+        MembershipError::TooManyUsers => Problem::TooManyUsers,
+    };
+    problem.into()
 }
 
 /// `limit`: how many members are shown.

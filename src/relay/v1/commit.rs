@@ -57,6 +57,8 @@ pub(super) enum Release {
 pub(super) struct InFlight {
     sealed: Sealed,
     releases: Vec<Release>,
+    /// How many messages it puts into logs.
+    logged: u64,
 }
 
 impl<S: Store> Sessions<S> {
@@ -70,7 +72,8 @@ impl<S: Store> Sessions<S> {
         self.held += releases.len();
         if let Some(sealed) = self.book.seal(stamp) {
             let number = sealed.number;
-            self.in_flight.push_back(InFlight { sealed, releases });
+            let logged = std::mem::take(&mut self.tally.open);
+            self.in_flight.push_back(InFlight { sealed, releases, logged });
             let handed = self.book.store_mut().commit(number);
             if handed == Handed::Committed || !holds(Rule::R12) {
                 self.committed(number);
@@ -88,6 +91,7 @@ impl<S: Store> Sessions<S> {
         while self.in_flight.front().is_some_and(|batch| batch.sealed.number <= number) {
             let Some(batch) = self.in_flight.pop_front() else { return };
             self.book.commit(batch.sealed.counter);
+            self.tally.logged += batch.logged;
             for touched in &batch.sealed.touched {
                 if let Some(key) = self.book.find_touched(touched) {
                     self.wake(key);
@@ -111,6 +115,7 @@ impl<S: Store> Sessions<S> {
             void.extend(batch.releases);
         }
         void.append(&mut self.open);
+        self.tally.open = 0;
         self.held = 0;
         for release in void {
             self.void(release);
@@ -127,6 +132,7 @@ impl<S: Store> Sessions<S> {
         match release {
             Release::Answer { to, id, .. } => {
                 if let Some(conn) = self.conns.get_mut(to) {
+                    conn.told_bytes = 0;
                     // The first without an answer; they come in the order of their ids.
                     conn.owed = conn.owed.or(Some(id));
                 }
@@ -192,7 +198,11 @@ impl<S: Store> Sessions<S> {
     fn release(&mut self, release: Release) {
         match release {
             // Whoever was replaced meanwhile, or has gone, learns it from its next welcome.
-            Release::Answer { to, reply, .. } if self.conns.get(to).is_some() => {
+            Release::Answer { to, reply, .. } => {
+                let Some(conn) = self.conns.get_mut(to) else { return };
+                if let Reply::Told { facts, .. } = &reply {
+                    conn.told_bytes -= facts.cost();
+                }
                 self.reply(to, reply);
             }
             Release::Live { to, after, entry } => self.live_released(to, after, entry),
@@ -207,7 +217,7 @@ impl<S: Store> Sessions<S> {
             }
             Release::Receipt(entry) => self.receipt(entry),
             Release::Welcome(id) => self.welcome(id),
-            Release::Answer { .. } | Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
+            Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
         }
     }
 

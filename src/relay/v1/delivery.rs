@@ -72,7 +72,7 @@ impl<S: Store> Sessions<S> {
                 return Pumped::More;
             }
             let len = match &next {
-                Next::Live(entry) | Next::Logged(entry) => entry.text().len(),
+                Next::Live(entry) | Next::Logged(entry) => entry.frame_len(),
                 _ => REPLY_LEN,
             };
             room = room.saturating_sub(len);
@@ -82,6 +82,9 @@ impl<S: Store> Sessions<S> {
 
     fn send(&mut self, to: ConnId, next: Next) {
         let Some(conn) = self.conns.get_mut(to) else { return };
+        if matches!(next, Next::Dropped(_) | Next::Gap(_)) {
+            self.tally.gaps += 1;
+        }
         match next {
             Next::Dropped(count) => self.reply(to, Reply::Dropped(count)),
             Next::Gap(gap) => {

@@ -214,7 +214,7 @@ fn the_newer_connection_of_a_client_wins_unless_it_is_really_the_older() {
     talk.heard(second);
     talk.say(second, r#"{"type":"ping","id":1}"#);
     assert_eq!(talk.heard(second), [r#"{"type":"ok","id":1}"#]);
-    assert_eq!(talk.sessions.connections(), 1);
+    assert_eq!(talk.sessions.counts().connections, 1);
 }
 
 #[test]
@@ -281,8 +281,8 @@ fn plain_connections_and_backends_go_through_the_same_log() {
     let mut talk = talk();
     let alice = talk.hello("alice", "d001", "");
     talk.said.clear();
-    talk.sessions.plain_connections("alice", 1);
-    talk.sessions.plain_connections("eve", 1);
+    talk.sessions.plain_connections("alice", 1, talk.now);
+    talk.sessions.plain_connections("eve", 1, talk.now);
     let plain = PlainSender { conn: talk.slots.insert(()), user: "eve", copies: Copies::Others };
     let posted = talk.sessions.post_plain(plain, &to("alice", "1"), talk.now);
     assert_eq!(posted, Ok(Posted { seq: Some(Seq(1)), online: 2 }));

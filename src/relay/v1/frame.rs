@@ -8,11 +8,15 @@
 //! ```
 //!
 //! [`Frame::read`] is one pure function. The object is walked once and the values of the known
-//! keys are kept as they were written, as in the plain dialect's envelope; unknown keys are
-//! ignored. What can be answered under its id is refused; what cannot closes the connection,
-//! because a client that waits for an answer that never comes would wait for ever.
+//! keys are kept as they were written, as in the plain dialect's envelope: by the scanner if it
+//! takes the text, otherwise by `serde_json`. Unknown keys are ignored. What can be answered under
+//! its id is refused; what cannot closes the connection, because a client that waits for an answer
+//! that never comes would wait for ever.
 //!
 //! This module does not know what was decided about an id, nor who may do what.
+
+#[cfg(test)]
+mod reading_tests;
 
 use std::fmt;
 
@@ -21,9 +25,10 @@ use serde_json::value::RawValue;
 
 use super::effect::Closing;
 use super::reply::Refused;
-use crate::relay::envelope::EnvelopeLimits;
+use crate::relay::envelope::{EnvelopeLimits, Events};
 use crate::relay::log::{Echo, Receipt, Seq};
 use crate::relay::name::{Name, unescape};
+use crate::relay::scan;
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,11 +43,23 @@ pub enum Frame<'a> {
         id: Option<u64>,
         /// The group.
         group: Name<'a>,
+        /// Whether this connection wants to hear who comes and goes.
+        events: Events,
+        /// In how many groups the user may be, beside what everybody may: whoever knows it fills it
+        /// in.
+        groups_max: usize,
     },
     /// A wish to be a member no longer.
     Leave {
         /// Its number.
         id: Option<u64>,
+        /// The group.
+        group: Name<'a>,
+    },
+    /// A question who is in a group.
+    Members {
+        /// Its number.
+        id: u64,
         /// The group.
         group: Name<'a>,
     },
@@ -52,6 +69,13 @@ pub enum Frame<'a> {
     Ping {
         /// Its number.
         id: Option<u64>,
+    },
+    /// A question whether somebody is online.
+    Presence {
+        /// Its number.
+        id: u64,
+        /// About whom.
+        user: Name<'a>,
     },
 }
 
@@ -163,25 +187,30 @@ impl<'a> Frame<'a> {
     ///
     /// What to do about a frame that is not understood.
     pub fn read(text: &'a str, limits: &EnvelopeLimits) -> Result<Frame<'a>, Unreadable> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let fields = json.deserialize_map(FieldsVisitor).and_then(|fields| {
-            json.end()?;
-            Ok(fields)
-        });
-        let fields = fields.map_err(|_| Unreadable::Close(Closing::MALFORMED))?;
-        // An id that cannot be read cannot be answered.
-        let id = match fields.value(Key::Id) {
-            Some(_) if fields.repeated == Some(Key::Id) => None,
-            Some(id) => Some(read_integer(id).filter(|id| *id > 0)),
-            None => Some(None),
-        };
-        let id = id.filter(|id| id.is_some() || fields.value(Key::Id).is_none());
-        let id = id.ok_or(Unreadable::Close(Closing::MALFORMED))?;
-        fields.frame(id, text, limits).map_err(|refused| match refused {
-            Some(refused) => Unreadable::Refuse { id, refused },
-            None => Unreadable::Close(Closing::MALFORMED),
-        })
+        // Filled in place, for moving it costs as much as finding two keys.
+        let mut fields = Fields::default();
+        match scan::fields(text, limits.depth_max, &mut fields) {
+            Some(()) => fields.read(limits),
+            None => read_unusual(text, limits),
+        }
     }
+}
+
+/// What the scanner does not take.
+#[cold]
+fn read_unusual<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Frame<'a>, Unreadable> {
+    let mut fields = parse_fields(text).ok_or(Unreadable::Close(Closing::MALFORMED))?;
+    // Nothing is deeper than it is long.
+    fields.is_too_deep = text.len() > limits.depth_max && depth(text) > limits.depth_max;
+    fields.read(limits)
+}
+
+/// The values of the known keys; `None` if the text is not exactly one JSON object.
+fn parse_fields(text: &str) -> Option<Fields<'_>> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(FieldsVisitor).ok()?;
+    json.end().ok()?;
+    Some(fields)
 }
 
 /// A key that means something here.
@@ -195,6 +224,7 @@ enum Key {
     Group,
     Id,
     Next,
+    Presence,
     Receipt,
     Receiver,
     Sender,
@@ -216,6 +246,7 @@ impl Key {
             "group" => Key::Group,
             "id" => Key::Id,
             "next" => Key::Next,
+            "presence" => Key::Presence,
             "receipt" => Key::Receipt,
             "receiver" => Key::Receiver,
             "sender" => Key::Sender,
@@ -230,14 +261,54 @@ impl Key {
 }
 
 /// The values of the known keys, as written.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Fields<'a> {
     /// By [`Key`].
-    values: [Option<&'a str>; 16],
+    values: [Option<&'a str>; 17],
     repeated: Option<Key>,
+    is_too_deep: bool,
+}
+
+impl<'a> scan::Collect<'a> for Fields<'a> {
+    type Key = Key;
+
+    #[inline]
+    fn read_key(text: &'a str) -> Option<(Key, &'a str)> {
+        // No key is longer than eight letters.
+        let len = text.bytes().take(9).position(|byte| byte == b'"')?;
+        Some((Key::named(&text[..len])?, &text[len + 1..]))
+    }
+
+    #[inline]
+    fn set(&mut self, key: Key, value: &'a str) {
+        if self.values[key as usize].replace(value).is_some() {
+            // The id counts most: a frame whose id is not clear cannot be answered.
+            let first = self.repeated.unwrap_or(key);
+            self.repeated = Some(if key == Key::Id { key } else { first });
+        }
+    }
+
+    /// Unknown keys are ignored.
+    #[inline]
+    fn set_other(&mut self) {}
 }
 
 impl<'a> Fields<'a> {
+    fn read(&self, limits: &EnvelopeLimits) -> Result<Frame<'a>, Unreadable> {
+        // An id that cannot be read cannot be answered.
+        let id = match self.value(Key::Id) {
+            Some(_) if self.repeated == Some(Key::Id) => None,
+            Some(id) => Some(read_integer(id).filter(|id| *id > 0)),
+            None => Some(None),
+        };
+        let id = id.filter(|id| id.is_some() || self.value(Key::Id).is_none());
+        let id = id.ok_or(Unreadable::Close(Closing::MALFORMED))?;
+        self.frame(id, limits).map_err(|refused| match refused {
+            Some(refused) => Unreadable::Refuse { id, refused },
+            None => Unreadable::Close(Closing::MALFORMED),
+        })
+    }
+
     fn value(&self, key: Key) -> Option<&'a str> {
         self.values[key as usize]
     }
@@ -246,14 +317,12 @@ impl<'a> Fields<'a> {
     fn frame(
         &self,
         id: Option<u64>,
-        text: &str,
         limits: &EnvelopeLimits,
     ) -> Result<Frame<'a>, Option<Refused>> {
         if self.repeated.is_some() {
             return Err(Some(bad("repeated_key")));
         }
-        // Nothing is deeper than it is long, so the usual message costs one comparison.
-        if text.len() > limits.depth_max && depth(text) > limits.depth_max {
+        if self.is_too_deep {
             return Err(Some(bad("nesting_too_deep")));
         }
         if let Some(content) = self.value(Key::Content) {
@@ -264,9 +333,22 @@ impl<'a> Fields<'a> {
         match &*kind {
             "ack" => Ok(Frame::Ack(self.seq()?.ok_or(bad("seq_missing"))?)),
             "hello" => self.hello(limits.name_max).map(Frame::Hello).ok_or(None),
-            "join" => Ok(Frame::Join { id, group: self.group(limits.name_max)? }),
+            "join" => {
+                let (group, events) = (self.group(limits.name_max)?, self.events()?);
+                Ok(Frame::Join { id, group, events, groups_max: usize::MAX })
+            }
             "leave" => Ok(Frame::Leave { id, group: self.group(limits.name_max)? }),
+            "members" => {
+                let id = id.ok_or(bad("id_missing"))?;
+                Ok(Frame::Members { id, group: self.group(limits.name_max)? })
+            }
             "ping" => Ok(Frame::Ping { id }),
+            "presence" => {
+                let id = id.ok_or(bad("id_missing"))?;
+                let user = self.value(Key::User).ok_or(bad("user_missing"))?;
+                let user = read_name(user, limits.name_max, "invalid_user")?;
+                Ok(Frame::Presence { id, user })
+            }
             _ => Err(Some(bad("unknown_type"))),
         }
     }
@@ -340,6 +422,15 @@ impl<'a> Fields<'a> {
         read_name(group, name_max, "invalid_group")
     }
 
+    fn events(&self) -> Result<Events, Refused> {
+        match self.value(Key::Presence) {
+            None => Ok(Events::Unchanged),
+            Some("false") => Ok(Events::Off),
+            Some("true") => Ok(Events::On),
+            Some(_) => Err(bad("presence_not_a_boolean")),
+        }
+    }
+
     fn seq(&self) -> Result<Option<Seq>, Refused> {
         let seq = self.value(Key::Seq);
         seq.map(|seq| read_integer(seq).map(Seq).ok_or(bad("invalid_seq"))).transpose()
@@ -368,11 +459,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
         let mut fields = Fields::default();
         while let Some(key) = map.next_key::<&'de RawValue>()? {
             let value: &'de RawValue = map.next_value()?;
-            let Some(key) = unescape(key.get()).and_then(|key| Key::named(&key)) else { continue };
-            if fields.values[key as usize].replace(value.get()).is_some() {
-                // The id counts most: a frame whose id is not clear cannot be answered.
-                let first = fields.repeated.unwrap_or(key);
-                fields.repeated = Some(if key == Key::Id { key } else { first });
+            if let Some(key) = unescape(key.get()).and_then(|key| Key::named(&key)) {
+                scan::Collect::set(&mut fields, key, value.get());
             }
         }
         Ok(fields)
@@ -388,7 +476,10 @@ fn read_name<'a>(
     name_max: usize,
     reason: &'static str,
 ) -> Result<Name<'a>, Refused> {
-    Name::from_json(value, name_max).map_err(|_| bad(reason))
+    match Name::usual(value, name_max) {
+        Some(name) => Ok(name),
+        None => Name::from_json(value, name_max).map_err(|_| bad(reason)),
+    }
 }
 
 /// An integer of at most 2^53 - 1 in digits alone, which every JavaScript client holds exactly.
@@ -421,117 +512,3 @@ fn depth(json: &str) -> usize {
 const CLIENT_MAX_BYTES: usize = 32;
 /// The largest integer that a JavaScript number holds with all below it.
 const INTEGER_MAX: u64 = (1 << 53) - 1;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Frame<'_>, Unreadable> {
-        Frame::read(text, &EnvelopeLimits::default())
-    }
-
-    fn refusal(text: &str) -> (Option<u64>, &'static str) {
-        match read(text) {
-            Err(Unreadable::Refuse { id, refused }) => (id, refused.reason),
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn content_makes_a_message_and_is_kept_byte_for_byte() {
-        let text = r#"{"id":17,"rec\u0065iver":"alice","content": {"n": 1.0,"n":2} ,"x":1}"#;
-        let Ok(Frame::Message(message)) = read(text) else { panic!("no message") };
-        assert_eq!((message.id, message.content), (Some(17), r#"{"n": 1.0,"n":2}"#));
-        assert_eq!(message.to, Destination::User(Name::new("alice", 128).unwrap()));
-        assert_eq!((message.echo, message.life), (Echo::No, Life::Logged));
-        let text = r#"{"group":"*","content":1,"echo":true,"ttl":0,"receipt":true,"type":"join"}"#;
-        let Ok(Frame::Message(message)) = read(text) else { panic!("no message") };
-        assert_eq!((message.id, &message.to), (None, &Destination::Everyone));
-        assert_eq!((message.echo, message.life), (Echo::Yes, Life::Live));
-        assert_eq!(message.receipt, Receipt::Wanted);
-    }
-
-    #[test]
-    fn a_hello_says_from_where_to_go_on() {
-        let hello = |text| match read(text) {
-            Ok(Frame::Hello(hello)) => hello,
-            other => panic!("{text}: {other:?}"),
-        };
-        let read =
-            hello(r#"{"type":"hello","client":"c8f3","next":17,"epoch":"e","seq":41,"attempt":3}"#);
-        assert_eq!((read.client, read.next, read.attempt), ("c8f3", Some(17), 3));
-        assert_eq!(read.position, Position::At("e", Seq(41)));
-        let read = hello(r#"{"type":"hello","client":"c","seq":0,"user":"bob","token":"t"}"#);
-        assert_eq!((read.position, read.token), (Position::Kept, Some("\"t\"")));
-        assert_eq!(hello(r#"{"type":"hello","client":"c"}"#).position, Position::Live);
-        for bad in [
-            r#"{"type":"hello"}"#,
-            r#"{"type":"hello","client":""}"#,
-            r#"{"type":"hello","client":"a b"}"#,
-            r#"{"type":"hello","client":7}"#,
-            r#"{"type":"hello","client":"c","seq":41}"#,
-            r#"{"type":"hello","client":"c","epoch":"e"}"#,
-            r#"{"type":"hello","client":"c","next":0}"#,
-            r#"{"type":"hello","client":"c","next":9007199254740992}"#,
-            r#"{"type":"hello","client":"c","attempt":-1}"#,
-            r#"{"type":"hello","client":"c","user":""}"#,
-            r#"{"type":"hello","client":"c","token":7}"#,
-        ] {
-            assert_eq!(
-                super::Frame::read(bad, &EnvelopeLimits::default()),
-                Err(Unreadable::Close(Closing::MALFORMED)),
-                "{bad}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_can_be_answered_is_refused_under_its_id() {
-        for (text, id, reason) in [
-            (r#"{"id":3,"content":1}"#, Some(3), "receiver_missing"),
-            (r#"{"content":1,"receiver":"a","group":"b","id":3}"#, Some(3), "receiver_and_group"),
-            (r#"{"id":3,"receiver":"","content":1}"#, Some(3), "invalid_receiver"),
-            (r#"{"receiver":"a","receiver":"b","content":1,"id":4}"#, Some(4), "repeated_key"),
-            (r#"{"receiver":"a","content":1,"ttl":5}"#, None, "invalid_ttl"),
-            (r#"{"receiver":"a","content":1,"echo":1}"#, None, "invalid_option"),
-            (r#"{"type":"join","id":5}"#, Some(5), "group_missing"),
-            (r#"{"type":"dance","id":5}"#, Some(5), "unknown_type"),
-            (r#"{"type":7}"#, None, "unknown_type"),
-            (r#"{"id":5}"#, Some(5), "type_missing"),
-            (r#"{"type":"ack"}"#, None, "seq_missing"),
-            (r#"{"type":"ack","seq":-1}"#, None, "invalid_seq"),
-        ] {
-            assert_eq!(refusal(text), (id, reason), "{text}");
-        }
-        let deep = format!(
-            r#"{{"id":1,"receiver":"a","content":{}{}}}"#,
-            "[".repeat(128),
-            "]".repeat(128)
-        );
-        assert_eq!(refusal(&deep), (Some(1), "nesting_too_deep"));
-        let brackets = format!(r#"{{"receiver":"a","content":"\"{}"}}"#, "[".repeat(200));
-        assert!(read(&brackets).is_ok(), "brackets in a string are no nesting");
-    }
-
-    #[test]
-    fn what_cannot_be_answered_closes() {
-        for text in [
-            "",
-            "[]",
-            "7",
-            "{",
-            "{}x",
-            r#"{"id":0,"type":"ping"}"#,
-            r#"{"id":1.0,"type":"ping"}"#,
-            r#"{"id":"1","type":"ping"}"#,
-            r#"{"id":9007199254740992,"type":"ping"}"#,
-            r#"{"id":1,"id":1,"type":"ping"}"#,
-        ] {
-            assert_eq!(read(text), Err(Unreadable::Close(Closing::MALFORMED)), "{text}");
-        }
-        assert_eq!(
-            read(r#"{"type":"ping","id":9007199254740991}"#),
-            Ok(Frame::Ping { id: Some((1 << 53) - 1) })
-        );
-    }
-}

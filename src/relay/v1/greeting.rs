@@ -99,6 +99,7 @@ impl<S: Store> Sessions<S> {
             owed: None,
             numbers: Numbers::default(),
             ring: Ring::default(),
+            told_bytes: 0,
             heard: now,
             pinged: now,
             is_ready: false,
@@ -184,6 +185,7 @@ impl<S: Store> Sessions<S> {
             ping_secs: self.limits.ping_ms / 1_000,
             message_max: self.limits.message_max_bytes,
         };
+        self.tally.gaps += u64::from(lost.is_some());
         self.reply(id, Reply::Welcome(Box::new(welcome)));
         if let Some(gap) = late {
             self.reply(id, Reply::Gap(gap));

@@ -22,6 +22,7 @@
 //! driver brings a [`Ruling`] with each frame. Time is an argument.
 
 mod commit;
+mod counts;
 mod delivery;
 mod effect;
 mod frame;
@@ -47,17 +48,19 @@ mod text_tests;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+pub use self::counts::SessionCounts;
 pub use self::delivery::Pumped;
 pub use self::effect::{Closing, Effect, Posted};
 pub use self::frame::{Destination, Frame, Hello, Life, Outgoing, Position, Unreadable};
 pub use self::numbering::{Ruling, Sight};
 pub use self::posting::{Copies, PlainSender, Push};
-pub use self::reply::{Gap, GapReason, Logged, Refused, Reply, Welcome};
+pub use self::reply::{Facts, Gap, GapReason, Logged, Refused, Reply, Welcome};
 
 use self::commit::{InFlight, Release};
+use self::counts::Tally;
 use self::greeting::Greeting;
 use self::ring::Ring;
-use super::log::{Book, LogLimits, Numbers, Seq, Stamp, Store, Stored, UserKey};
+use super::log::{Book, Joining, LogLimits, Numbers, Seq, Stamp, Store, Stored, UserKey};
 use crate::hub::{ConnId, ConnMap};
 use crate::timer::Millis;
 
@@ -124,12 +127,11 @@ pub struct Sessions<S> {
     /// Connections that may have something to read.
     ready: VecDeque<ConnId>,
     effects: Vec<Effect>,
-    /// Where entries are put together.
-    scratch: Vec<u8>,
     /// Where the members of a group are listed while their logs change.
     everybody: Vec<UserKey>,
     /// How many users messages to groups have gone to.
     fanned_out: u64,
+    tally: Tally,
 }
 
 /// Whether numbered frames are taken.
@@ -167,6 +169,8 @@ struct Conn {
     /// What was decided of a guest's frames.
     numbers: Numbers,
     ring: Ring,
+    /// What the answers to its questions take that have not left.
+    told_bytes: u64,
     heard: Millis,
     pinged: Millis,
     is_ready: bool,
@@ -199,9 +203,9 @@ impl<S: Store> Sessions<S> {
             is_draining: false,
             ready: VecDeque::new(),
             effects: Vec::new(),
-            scratch: Vec::new(),
             everybody: Vec::new(),
             fanned_out: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -237,12 +241,8 @@ impl<S: Store> Sessions<S> {
         self.fanned_out
     }
 
-    /// How many connections speak this dialect.
-    pub fn connections(&self) -> usize {
-        self.conns.len()
-    }
-
     /// Takes a frame from a connection that has said hello, with what the driver decided about it.
+    /// Questions are for [`ask`](Sessions::ask), and have no effect here.
     /// Frames of connections that are unknown here, because they were replaced, have no effect.
     pub fn frame(&mut self, from: ConnId, frame: &Frame<'_>, ruling: Ruling, now: Millis) {
         let Some(conn) = self.conns.get_mut(from) else { return };
@@ -251,8 +251,12 @@ impl<S: Store> Sessions<S> {
             Frame::Ack(seq) => self.acknowledge(from, *seq),
             // The first frame is a hello, and no other is.
             Frame::Hello(_) => self.close(from, Closing::MALFORMED, now),
-            Frame::Join { id, group } => self.join(from, *id, group, ruling, now),
+            Frame::Join { id, group, groups_max, .. } => {
+                self.join(from, *id, (group, *groups_max), ruling, now);
+            }
             Frame::Leave { id, group } => self.leave(from, *id, group, ruling, now),
+            // What is not known here is asked of the driver: see `ask`.
+            Frame::Members { .. } | Frame::Presence { .. } => {}
             Frame::Message(outgoing) => self.message(from, outgoing, ruling, now),
             Frame::Ping { id } => self.ping(from, *id, ruling, now),
         }
@@ -279,9 +283,10 @@ impl<S: Store> Sessions<S> {
 
     /// How many plain connections a user has now. With none, and nothing kept, the user is not
     /// known here.
-    pub fn plain_connections(&mut self, user: &str, count: u32) {
+    pub fn plain_connections(&mut self, user: &str, count: u32, now: Millis) {
+        let stamp = self.stamp(now);
         let key = self.book.enter(user);
-        self.book.set_plain(key, count);
+        self.book.set_plain(key, count, stamp);
         self.book.forget_idle(key);
     }
 
@@ -293,11 +298,35 @@ impl<S: Store> Sessions<S> {
         }
     }
 
-    /// A user is no member of a group any more, by whomever it was made one.
-    pub fn strike(&mut self, user: &str, group: &str) {
-        if let Some(key) = self.book.find(user) {
-            self.book.leave(key, group);
+    /// A user is no member of a group any more, by whomever it was made one; of a membership that
+    /// is kept the store knows when the next batch is committed.
+    ///
+    /// # Errors
+    ///
+    /// Why one that is kept cannot be ended now.
+    pub fn strike(&mut self, user: &str, group: &str) -> Result<(), Refused> {
+        let Some(key) = self.book.find(user) else { return Ok(()) };
+        if self.book.is_kept(key, group) {
+            self.check_up()?;
         }
+        self.book.leave(key, group);
+        Ok(())
+    }
+
+    /// The same by the will of a user who speaks plain, who is told by [`Effect::Unsent`] if it was
+    /// not committed in the end.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be ended now.
+    pub fn leave_plain(&mut self, conn: ConnId, user: &str, group: &str) -> Result<(), Refused> {
+        let key = self.book.find(user);
+        let is_kept = key.is_some_and(|key| self.book.is_kept(key, group));
+        self.strike(user, group)?;
+        if is_kept {
+            self.open.push(Release::PlainUnsent(conn));
+        }
+        Ok(())
     }
 
     /// A user has a record from now on, and is a member of a group until `leave`, or
@@ -305,21 +334,31 @@ impl<S: Store> Sessions<S> {
     ///
     /// # Errors
     ///
-    /// What there is as much of as there may be.
+    /// What there is as much of as there may be, or why nothing is taken now.
     pub fn grant(&mut self, user: &str, group: &str, now: Millis) -> Result<(), Refused> {
+        self.check_up()?;
+        let known = self.book.find(user);
+        if !known.is_some_and(|key| self.book.is_kept(key, group))
+            && self.book.kept() >= self.book.limits().memberships_max
+        {
+            return Err(Refused::MEMBERSHIPS_FULL);
+        }
         let stamp = self.stamp(now);
         let key = self.book.enter(user);
         let outcome = match self.book.open_record(key, stamp) {
             false => Err(Refused::TOO_MANY_USERS),
-            true if self.book.join(key, group) => Ok(()),
-            true => Err(Refused::TOO_MANY_GROUPS),
+            true => joined(self.book.join(key, group, usize::MAX)),
         };
         self.book.forget_idle(key);
         outcome
     }
 
-    /// Sees to it that a user has a record; nothing happens if there are as many as there may be.
+    /// Sees to it that a user has a record; nothing happens if there are as many as there may be,
+    /// or if nothing is taken now.
     pub fn keep(&mut self, user: &str, now: Millis) {
+        if self.health != Health::Up {
+            return;
+        }
         let stamp = self.stamp(now);
         let key = self.book.enter(user);
         self.book.open_record(key, stamp);
@@ -342,5 +381,14 @@ impl<S: Store> Sessions<S> {
 
     fn stamp(&self, now: Millis) -> Stamp {
         self.started.after(now.0)
+    }
+}
+
+/// What a wish to be a member comes to.
+fn joined(joining: Joining) -> Result<(), Refused> {
+    match joining {
+        Joining::Full => Err(Refused::MEMBERSHIPS_FULL),
+        Joining::Joined => Ok(()),
+        Joining::TooMany => Err(Refused::TOO_MANY_GROUPS),
     }
 }

@@ -13,9 +13,9 @@
 
 use super::commit::Release;
 use super::effect::Closing;
-use super::reply::{Logged, Refused, Reply};
+use super::reply::{Facts, Logged, Refused, Reply};
 use super::rules::{Rule, holds};
-use super::{Conn, Health, Posted, Sessions, Standing};
+use super::{Conn, Health, Posted, Sessions, Standing, joined};
 use crate::hub::ConnId;
 use crate::relay::log::{Decided, Numbers, Seq, Store, Turn};
 use crate::relay::name::Name;
@@ -47,12 +47,14 @@ pub enum Sight {
 }
 
 /// What became of a frame that had its turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// It is done.
     Done,
     /// The message was taken.
     Posted(Posted, Sight),
+    /// The question is answered.
+    Told(Facts),
 }
 
 impl<S: Store> Sessions<S> {
@@ -60,16 +62,14 @@ impl<S: Store> Sessions<S> {
         &mut self,
         from: ConnId,
         id: Option<u64>,
-        group: &Name<'_>,
+        (group, groups_max): (&Name<'_>, usize),
         ruling: Ruling,
         now: Millis,
     ) {
         let Some(_) = self.gate(from, id, ruling, now) else { return };
         let Some(conn) = self.conns.get(from) else { return };
-        let outcome = match self.book.join(conn.user, group) {
-            true => Ok(Outcome::Done),
-            false => Err(Refused::TOO_MANY_GROUPS),
-        };
+        let outcome = joined(self.book.join(conn.user, group, groups_max));
+        let outcome = outcome.map(|()| Outcome::Done);
         self.settle(from, id, outcome, now);
     }
 
@@ -85,6 +85,30 @@ impl<S: Store> Sessions<S> {
         let Some(conn) = self.conns.get(from) else { return };
         self.book.leave(conn.user, group);
         self.settle(from, id, Ok(Outcome::Done), now);
+    }
+
+    /// A question, which `look_up` answers when it has its turn.
+    pub fn ask(
+        &mut self,
+        from: ConnId,
+        id: u64,
+        ruling: Ruling,
+        now: Millis,
+        look_up: impl FnOnce() -> Result<Facts, Refused>,
+    ) {
+        let Some(conn) = self.conns.get_mut(from) else { return };
+        conn.heard = now;
+        let Some(_) = self.gate(from, Some(id), ruling, now) else { return };
+        let Some(conn) = self.conns.get_mut(from) else { return };
+        // A short question may have a long answer, and many questions fit into one read.
+        if conn.told_bytes > self.limits.ring_max_bytes {
+            let after_ms = self.limits.retry_ms;
+            self.send_again(from, id, Refused::RATE, id, after_ms);
+            return;
+        }
+        let facts = look_up();
+        conn.told_bytes += facts.as_ref().map_or(0, Facts::cost);
+        self.settle(from, Some(id), facts.map(Outcome::Told), now);
     }
 
     /// A frame without any effect but its answer.
@@ -229,6 +253,7 @@ impl<S: Store> Sessions<S> {
                 online: (sight == Sight::Shown).then_some(posted.online),
                 logged: Some(posted.seq.map_or(Logged::No, |_| Logged::Yes)),
             },
+            Ok(Outcome::Told(facts)) => Reply::Told { id, facts },
             Err(refused) => Reply::Error { id: Some(id), refused },
         };
         self.answer(from, id, reply);

@@ -114,6 +114,12 @@ impl<S: Store> Sessions<S> {
         Ok(posted)
     }
 
+    /// Answers the push API, by [`Effect::Pushed`] without a `seq`, when everything that has
+    /// happened until now is committed.
+    pub fn confirm(&mut self, token: u64) {
+        self.open.push(Release::Pushed { token, posted: Posted { seq: None, online: 0 } });
+    }
+
     /// Takes a message from the push API; the answer is an [`Effect::Pushed`].
     pub fn push(&mut self, push: Push<'_>, outgoing: &Outgoing<'_>, now: Millis) {
         let author =
@@ -132,8 +138,18 @@ impl<S: Store> Sessions<S> {
         outgoing: &Outgoing<'_>,
         now: Millis,
     ) -> Result<Posted, Refused> {
+        self.check_up()?;
+        self.post(author, outgoing, Sight::Hidden, now)
+    }
+
+    /// Whether anything is taken now that is to be committed.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not.
+    pub fn check_up(&self) -> Result<(), Refused> {
         match self.health {
-            Health::Up if !self.is_held_up() => self.post(author, outgoing, Sight::Hidden, now),
+            Health::Up if !self.is_held_up() => Ok(()),
             Health::Up | Health::Down => Err(Refused::STORE),
             Health::Draining => Err(Refused::DRAINING),
         }
@@ -192,7 +208,10 @@ impl<S: Store> Sessions<S> {
             match self.book.append(key, &entry, Keep::Promised) {
                 Appended::Crowded => return Err(Refused::RECEIVER_CONGESTED),
                 Appended::Full => return Err(Refused::MAILBOX_FULL),
-                Appended::Logged => self.plain(key, author, &entry),
+                Appended::Logged => {
+                    self.tally.open += 1;
+                    self.plain(key, author, &entry);
+                }
             }
         } else {
             self.live(key, author, &entry);
@@ -265,6 +284,7 @@ impl<S: Store> Sessions<S> {
             self.open.push(Release::PlainGroup { except: author.conn, entry });
         }
         posted.seq = logged.map(|entry: Entry| entry.seq());
+        self.tally.open += u64::from(posted.seq.is_some());
         self.everybody = everybody;
         self.everybody.clear();
         posted
@@ -287,7 +307,7 @@ impl<S: Store> Sessions<S> {
     }
 
     fn entry(
-        &mut self,
+        &self,
         author: &Author<'_>,
         to: To<'_>,
         outgoing: &Outgoing<'_>,
@@ -306,7 +326,7 @@ impl<S: Store> Sessions<S> {
             echo: outgoing.echo,
             receipt,
         };
-        Entry::new(&draft, &mut self.scratch)
+        Entry::new(&draft)
     }
 
     /// To whoever is online, without a place in the log.

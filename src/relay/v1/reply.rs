@@ -12,6 +12,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
+use crate::relay::decimal::Decimal;
 use crate::relay::log::{Entry, INFLIGHT_MAX, Seq};
 use crate::relay::reply::escape;
 
@@ -53,6 +54,8 @@ impl Refused {
     pub const RECEIVER_CONGESTED: Refused = Refused { code: 503, reason: "receiver_congested" };
     /// The store could not commit.
     pub const STORE: Refused = Refused { code: 503, reason: "store" };
+    /// As many memberships are kept as may be, of all users together.
+    pub const MEMBERSHIPS_FULL: Refused = Refused { code: 507, reason: "memberships_full" };
     /// The receiver is away, and the receiver's log is full of what was promised.
     pub const MAILBOX_FULL: Refused = Refused { code: 507, reason: "mailbox_full" };
 }
@@ -159,8 +162,29 @@ pub enum Reply {
         /// After how many milliseconds.
         after_ms: u64,
     },
+    /// A question was answered.
+    Told {
+        /// Its id.
+        id: u64,
+        /// The answer.
+        facts: Facts,
+    },
     /// The first frame.
     Welcome(Box<Welcome>),
+}
+
+/// What somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Facts {
+    /// Who is in a group and online.
+    Members {
+        /// Names, as a JSON array; perhaps not all.
+        names: Box<str>,
+        /// How many there are.
+        count: usize,
+    },
+    /// Over how many connections a user is online.
+    Online(usize),
 }
 
 /// Whether a message was logged.
@@ -170,6 +194,16 @@ pub enum Logged {
     No,
     /// It is in the log of everybody it is for who has one.
     Yes,
+}
+
+impl Facts {
+    /// About what they take while they wait.
+    pub fn cost(&self) -> u64 {
+        match self {
+            Facts::Members { names, .. } => names.len() as u64,
+            Facts::Online(_) => 0,
+        }
+    }
 }
 
 impl Reply {
@@ -199,9 +233,12 @@ impl Reply {
                 gap.write(out)
             }
             Reply::Ok { id, online, logged } => {
-                write!(out, r#"{{"type":"ok","id":{id}"#)?;
+                // The most frequent: without the machinery of formatting.
+                out.push_str(r#"{"type":"ok","id":"#);
+                out.push_str(Decimal::of(*id).as_str());
                 if let Some(online) = online {
-                    write!(out, r#","online":{online}"#)?;
+                    out.push_str(r#","online":"#);
+                    out.push_str(Decimal::of(u64::from(*online)).as_str());
                 }
                 let tail = if *logged == Some(Logged::No) { r#","logged":false}"# } else { "}" };
                 out.write_str(tail)
@@ -213,6 +250,12 @@ impl Reply {
             Reply::Retry { id, refused: Refused { code, reason }, expect, after_ms } => {
                 write!(out, r#"{{"type":"error","id":{id},"code":{code},"reason":"{reason}","#)?;
                 write!(out, r#""retry":true,"expect":{expect},"after":{after_ms}}}"#)
+            }
+            Reply::Told { id, facts: Facts::Members { names, count } } => {
+                write!(out, r#"{{"type":"ok","id":{id},"members":{names},"count":{count}}}"#)
+            }
+            Reply::Told { id, facts: Facts::Online(online) } => {
+                write!(out, r#"{{"type":"ok","id":{id},"online":{online}}}"#)
             }
             Reply::Welcome(welcome) => welcome.write(out),
         }

@@ -16,13 +16,18 @@ fn the_frames_in_the_text_are_the_frames() {
     let (_, text) = text.split_once("# switchboard.v1\n").expect("a section");
     let said = spans(text, "| the client says");
     let frames: Vec<&&str> = said.iter().filter(|span| span.starts_with('{')).collect();
-    assert_eq!(frames.len(), 6);
+    assert_eq!(frames.len(), 8);
     for frame in frames {
         assert!(Frame::read(frame, &EnvelopeLimits::default()).is_ok(), "{frame}");
     }
     let answers = spans(text, "| the server says");
     for reply in [
         Reply::Ok { id: 17, online: None, logged: None },
+        Reply::Told {
+            id: 21,
+            facts: Facts::Members { names: r#"["bob","eve"]"#.into(), count: 2 },
+        },
+        Reply::Told { id: 22, facts: Facts::Online(2) },
         Reply::Error { id: Some(17), refused: Refused::NOT_A_MEMBER },
         Reply::Gap(Gap { after: Seq(57), until: Seq(90), reason: GapReason::Overflow }),
         Reply::Dropped(12),
@@ -54,23 +59,27 @@ fn the_reasons_in_the_text_are_the_reasons() {
     shown.retain(|span| *span != "retry" && *span != "dup");
     let mut known: Vec<&str> = [
         Refused::ACK_AHEAD,
+        Refused::FORBIDDEN,
         Refused::NOT_A_MEMBER,
         Refused::SENDER_MISMATCH,
         Refused::RECEIVER_OFFLINE,
         Refused::EXPECTED,
         Refused::REFUSED,
+        Refused::TOO_LARGE,
+        Refused::RATE,
         Refused::TOO_MANY_GROUPS,
         Refused::DRAINING,
         Refused::RECEIVER_CONGESTED,
         Refused::STORE,
         Refused::MAILBOX_FULL,
+        Refused::MEMBERSHIPS_FULL,
     ]
     .map(|refused| refused.reason)
     .to_vec();
     // Those of frames are in the reader alone.
     let reader = include_str!("frame.rs");
     known.extend(reader.split("bad(\"").skip(1).filter_map(|rest| rest.split('"').next()));
-    known.extend(["invalid_receiver", "invalid_sender", "invalid_group"]);
+    known.extend(["invalid_receiver", "invalid_sender", "invalid_group", "invalid_user"]);
     for list in [&mut shown, &mut known] {
         list.sort_unstable();
         list.dedup();

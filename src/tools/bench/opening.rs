@@ -1,7 +1,5 @@
 //! The opening of a run's connections, a few handshakes at a time.
 
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -15,6 +13,7 @@ use super::template::{User, fill_id};
 use super::{BenchError, Progress};
 use crate::net::Io;
 use crate::net::client::Ready;
+use crate::tools::random::random;
 use crate::wire::handshake::AnswerError;
 use crate::wire::{ClientHandshake, DeflateAgreement, MaskingKey, Opcode, Parsed};
 
@@ -207,12 +206,6 @@ fn nonce() -> [u8; 16] {
 pub(super) fn random_key() -> MaskingKey {
     let [a, b, c, d, ..] = random().to_be_bytes();
     MaskingKey([a | 1, b | 1, c | 1, d | 1])
-}
-
-/// The standard library's source of randomness, which it keeps for its hash maps.
-fn random() -> u128 {
-    let state = RandomState::new();
-    u128::from(state.hash_one(0)) << 64 | u128::from(state.hash_one(1))
 }
 
 /// The request target for a user.

@@ -93,6 +93,7 @@ impl World {
             records_max: 100,
             clients_max: 64,
             groups_max: 2,
+            memberships_max: 1_000,
         };
         let limits = SessionLimits { log, ring_max_bytes: 500, ..SessionLimits::default() };
         let client = |at: usize| Client::new(at % users, format!("u{}c{at}", at % users), fault);

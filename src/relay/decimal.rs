@@ -1,0 +1,61 @@
+//! Numbers in digits, without the machinery of formatting and without an allocation.
+//!
+//! ```text
+//! Decimal::of(1058).as_str()      "1058"      at most 20 digits, on the stack
+//! ```
+//!
+//! This module does not know what is counted.
+
+/// A number in digits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Decimal {
+    /// At the end.
+    digits: [u8; LEN_MAX],
+    start: usize,
+}
+
+impl Decimal {
+    /// The digits of a number, without leading zeros.
+    #[inline]
+    pub(super) fn of(mut number: u64) -> Decimal {
+        let (mut digits, mut start) = ([b'0'; LEN_MAX], LEN_MAX);
+        loop {
+            start -= 1;
+            digits[start] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                return Decimal { digits, start };
+            }
+        }
+    }
+
+    /// As bytes.
+    #[inline]
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
+
+    /// As text.
+    #[inline]
+    pub(super) fn as_str(&self) -> &str {
+        str::from_utf8(self.as_bytes()).expect("invariant: digits are ASCII")
+    }
+}
+
+/// So many digits has the largest number.
+const LEN_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_has_the_digits_that_formatting_gives_it() {
+        for number in (0..=20).flat_map(|power| {
+            let ten = 10_u64.checked_pow(power).unwrap_or(u64::MAX);
+            [ten - 1, ten, ten.saturating_add(7)]
+        }) {
+            assert_eq!(Decimal::of(number).as_str(), number.to_string());
+        }
+    }
+}

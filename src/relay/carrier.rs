@@ -235,7 +235,11 @@ impl Relay {
             (Ok(Frame::Hello(hello)), Some(Stage::Silent)) => self.greet(cx, id, &hello),
             // Nothing can be answered before it is known who is there.
             (_, Some(Stage::Silent)) => close(cx, id, Closing::MALFORMED),
-            (Ok(frame), _) => self.carry_frame(cx, id, frame, text.len()),
+            (Ok(frame), _) => {
+                // Its answer leaves at the end of the tick, and is work all the same.
+                cx.owe_sends(1);
+                self.carry_frame(cx, id, frame, text.len());
+            }
             (Err(unreadable), _) => {
                 let now = cx.now();
                 self.carrier.sessions.unreadable(id, unreadable, now);

@@ -56,7 +56,10 @@ impl FailingDisk {
         let database = disk.open().expect("a disk that works");
         // As patient as a test.
         let trouble = Trouble::with_pause(Duration::from_millis(1));
-        let started = Durable::start(database, durability, trouble, move || disk.open(), || {});
+        let started = {
+            let opener = move || disk.open();
+            Durable::start(database, durability, trouble, opener, || Ok(()), || {})
+        };
         started.expect("a thread")
     }
 

@@ -170,8 +170,12 @@ impl Durable {
         label.whereabouts = whereabouts;
         label.run = Run::of(durability).text().to_owned();
         file::set_label(&database, &label).map_err(fail)?;
+        let place = Arc::new(place);
+        let same = Arc::clone(&place);
+        let is_there = move || same.is_still(whereabouts);
         let opener = move || file::open(&place.file());
-        let store = Durable::start(database, durability, Trouble::default(), opener, wake);
+        let trouble = Trouble::default();
+        let store = Durable::start(database, durability, trouble, opener, is_there, wake);
         let store = store.map_err(|error| OpenError::io(dir, error))?;
         Ok(Opened { store, stored, epoch: label.epoch, report: Report { tally, new_epoch } })
     }
@@ -182,6 +186,7 @@ impl Durable {
         durability: Durability,
         trouble: Trouble,
         opener: impl Fn() -> Result<Database, redb::Error> + Send + 'static,
+        is_there: impl Fn() -> std::io::Result<()> + Send + 'static,
         wake: impl Fn() + Send + 'static,
     ) -> std::io::Result<Durable> {
         let (jobs, todo) = channel();
@@ -189,6 +194,7 @@ impl Durable {
         let waiting = Arc::new(AtomicUsize::new(0));
         let writer = Writer {
             opener: Box::new(opener),
+            is_there: Box::new(is_there),
             database: Some(database),
             durability,
             jobs: todo,

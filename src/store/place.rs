@@ -98,6 +98,15 @@ impl Place {
         fs::metadata(self.file()).map(|metadata| whereabouts(&metadata))
     }
 
+    /// That the file is where it was, and not another one.
+    pub fn is_still(&self, whereabouts: Whereabouts) -> io::Result<()> {
+        match self.whereabouts() {
+            Ok(now) if now == whereabouts => Ok(()),
+            Ok(_) => Err(io::Error::other("the file was replaced while the server was using it")),
+            Err(error) => Err(error),
+        }
+    }
+
     fn unfinished(&self) -> PathBuf {
         self.dir.join(format!("{FILE}.new"))
     }

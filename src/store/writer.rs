@@ -18,6 +18,7 @@
 //!
 //! This module does not know what the changes mean.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -67,6 +68,9 @@ pub(super) struct Answer {
 pub(super) struct Writer {
     /// Opens the file again.
     pub opener: Box<dyn Fn() -> Result<Database, redb::Error> + Send>,
+    /// Whether the file is where it was opened: one that was removed takes what is written to it
+    /// along.
+    pub is_there: Box<dyn Fn() -> io::Result<()> + Send>,
     /// `None` after a failure.
     pub database: Option<Database>,
     pub durability: Durability,
@@ -214,7 +218,8 @@ impl Writer {
                 tables.finish()?;
             }
             Ok(txn.commit()?)
-        })
+        })?;
+        Ok((self.is_there)()?)
     }
 
     /// What was handed over since the last commit never was.

@@ -65,6 +65,22 @@ fn the_log_of_a_user_who_only_ever_speaks_plain_is_not_full_for_good() {
 }
 
 #[test]
+fn a_server_that_stops_says_nothing_before_welcome() {
+    let mut sessions =
+        Sessions::new(Silent, Stored::default(), "e", Stamp(0), SessionLimits::default());
+    let id = Slots::new().insert(());
+    let Ok(Frame::Hello(hello)) =
+        Frame::read(r#"{"type":"hello","client":"x"}"#, &EnvelopeLimits::default())
+    else {
+        panic!("a hello")
+    };
+    sessions.hello(id, "bob", &hello, Standing::Recorded, Millis(0));
+    sessions.flush(Millis(0));
+    sessions.drain(1_000);
+    assert_eq!(sessions.effects().count(), 0);
+}
+
+#[test]
 fn who_stays_for_long_is_known_to_have_been_here_lately() {
     let mut talk = talk_with(LogLimits { age_max_ms: 8_000, ..LogLimits::default() });
     talk.hello("bob", "c8f3", "");

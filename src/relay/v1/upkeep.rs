@@ -57,7 +57,9 @@ impl<S: Store> Sessions<S> {
         if self.health == Health::Up {
             self.health = Health::Draining;
         }
-        let ids: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
+        // Who waits for a welcome hears that first, or that the server has gone.
+        let welcome = self.conns.iter().filter(|(_, conn)| conn.greeting.is_none());
+        let ids: Vec<ConnId> = welcome.map(|(id, _)| id).collect();
         let count = ids.len() as u64;
         for (place, to) in ids.into_iter().enumerate() {
             // Evenly: at random, some moments get more than they need to.

@@ -79,6 +79,7 @@ export class History {
   place(item) {
     // Two in one millisecond have an order, too.
     if (item.at === undefined) this.#last = item.at = Math.max(Date.now(), this.#last + 0.001);
+    item.since = undefined; // it may have had a place in another epoch
     if (item.epoch !== undefined && item.seq !== undefined) this.#note(item, false);
     else Object.assign(item, { epoch: this.#epoch, seq: this.#seq + 0.5 });
     item.since = this.#since.get(item.epoch) ?? 0;

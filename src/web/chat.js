@@ -27,7 +27,7 @@ let history = null;         // what is kept of earlier pages
 let unwatch = () => {};
 let groups = new Set();     // those this user is in
 let state = 'offline';      // online, connecting, waiting, offline
-let wasOnline = false;      // it is known that we may be here
+let wasOnline = false;      // it is known that we may be here, from before a reload perhaps
 let isRefused = false;      // the server is there, and does not say why not
 let stopWhy = '';           // why it is over, or what there is to wait for
 let retryAt = 0;
@@ -81,6 +81,7 @@ function showOutbox(c) {
 function changed({ state: now, code, reason, after }) {
   if (now === 'open') {
     wasOnline = true;
+    keep('sessionStorage', 'switchboard.online', me);
     isRefused = false;
     stopWhy = '';
     setState('online');
@@ -114,7 +115,7 @@ function stop(code, reason) {
 async function lookForServer(attempt) {
   const signal = AbortSignal.timeout(5_000);
   const isThere = await fetch('./', { method: 'HEAD', cache: 'no-store', signal })
-    .then(() => true, () => false);
+    .then(({ ok }) => ok, () => false);
   if (attempt !== attempts || state === 'online' || !me) return;
   isRefused = isThere;
   if (isThere && !wasOnline) door(t('refusedUser', { who: me }));
@@ -130,9 +131,10 @@ const putText = (id, text) => { if ($(id).textContent !== text) $(id).textConten
 
 function paintState() {
   $('pill').dataset.state = state;
-  putText('state', state === 'waiting' && !navigator.onLine ? t('noNetwork') : t(state));
+  const isWaiting = state === 'waiting' && navigator.onLine;
+  putText('state', t(state === 'waiting' && !isWaiting ? 'noNetwork' : state));
   const left = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
-  putText('count', state === 'waiting' ? t('inSeconds', { n: left }) : '');
+  putText('count', isWaiting ? t('inSeconds', { n: left }) : '');
   $('away').hidden = !(state === 'waiting' || state === 'offline'
     || (state === 'connecting' && wasOnline));
   $('away').classList.toggle('stopped', state === 'offline');
@@ -162,7 +164,8 @@ function post(c, text) {
   const { at } = history.place({});
   const ref = { name: `own ${at} ${Math.random().toString(36).slice(2)}`, at };
   const to = c.kind === 'user' ? { receiver: c.name, receipt: true } : { group: c.name };
-  const message = { ...to, content: text, ref };
+  // With `echo` it comes back with its number: so it has the same place in every window.
+  const message = { ...to, content: text, echo: true, ref };
   showOwn(message);
   // What `settled` tells it has told already; not what never came into the outbox.
   chat.send(message).catch((error) => { if (!error.kept) settled({ message, error }); });
@@ -221,8 +224,16 @@ function heard(frame) {
   const { sender, mid, seq, epoch } = frame;
   const own = sender === me;
   const name = mid ? `${sender} ${mid}` : seq ? `${epoch} ${seq}` : `live ${Math.random()}`;
-  if (find(name) || history.has(name)) return;
   const place = placeOf(own ? frame : { receiver: sender, group: frame.group });
+  const here = find(name) ?? (own ? unanswered(place, frame) : undefined);
+  if (here) {
+    if (here.name === name && isExact(here)) return;
+    const status = here.status === 'pending' ? 'ok' : here.status;
+    update(here, { name, epoch, seq, status }, (placed) => history.place(placed));
+    history.put(here);
+    return;
+  }
+  if (history.has(name)) return;
   if (seq && history.isForgotten(frame)) {
     if (talks.has(`${place.kind} ${place.to}`)) markTrimmed(talk(place.kind, place.to));
     return;
@@ -233,13 +244,24 @@ function heard(frame) {
   if (mid || seq) history.put(item);
 }
 
+// The server's number is exact; until one's own message has come back it has a place by guess.
+const isExact = ({ seq }) => Number.isInteger(seq);
+
+/** What came back before its `ok`: frames have an order, so it is the first that says the same. */
+function unanswered({ kind, to }, { mid, content }) {
+  if (!mid?.startsWith(`${chat.client}:`)) return undefined;
+  return talk(kind, to).items.find(({ status, text }) =>
+    status === 'pending' && text === wording(content).text);
+}
+
 function missed({ after, until, reason, dropped }) {
   if (reason === 'ahead') history.restart();
-  // This client is new: what another window has shown is not missing, and before it began nothing.
-  if (after === 0 && history.reaches(until)) return;
-  if (after === 0 && !history.reaches(1)) {
-    markTrimmed(homeTalk());
-    return;
+  if (reason === 'overflow' && after === 0) { // this client is new
+    if (history.reaches(until)) return; // another window has shown it
+    if (!history.reaches(1)) { // this browser, too
+      markTrimmed(homeTalk());
+      return;
+    }
   }
   const item = history.place({ name: `gap ${Math.random()}`, note: dropped ? 'dropped' : reason,
     values: { n: dropped }, warn: true });
@@ -258,6 +280,7 @@ function arrived({ mid }) {
 
 // ---- what other windows of this user do ---------------------------------------------------------
 
+// Each window knows as much as the one that knows most. All of this only grows, so it ends.
 const STEPS = ['pending', 'unsure', 'failed', 'ok', 'got'];
 
 const others = {
@@ -265,9 +288,14 @@ const others = {
     const here = find(item.name);
     if (!here) {
       if (!item.note) add(item, true);
-    } else if (STEPS.indexOf(item.status) > STEPS.indexOf(here.status)) {
-      update(here, { status: item.status });
+      return;
     }
+    const step = STEPS.indexOf(item.status) - STEPS.indexOf(here.status);
+    const exact = isExact(item) - isExact(here);
+    const { status, epoch, since, seq } = item;
+    update(here, { ...step > 0 && { status }, ...exact > 0 && { epoch, since, seq } });
+    // Two windows wrote at once, and the one that knew less was later.
+    if (step < 0 || exact < 0) history.put(here);
   },
   gone(name) {
     const here = find(name);
@@ -426,6 +454,7 @@ function door(why) {
     params.delete('user'); // else a reload would go straight back in
     rewrite(location.hash);
     keep('sessionStorage', 'switchboard.stay', '');
+    keep('sessionStorage', 'switchboard.online', '');
   }
   forgetAll();
   early.clear();
@@ -451,6 +480,7 @@ function enter(name) {
   // Per tab: two windows may be two users.
   keep('sessionStorage', 'switchboard.name', name);
   keep('sessionStorage', 'switchboard.stay', 'yes');
+  wasOnline = recall('sessionStorage', 'switchboard.online') === name;
   $('door').hidden = true;
   $('board').hidden = false;
   history = new History(name);

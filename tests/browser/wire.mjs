@@ -2,13 +2,14 @@
 //
 //   c1 64 f2 48 ...   server -> browser: FIN, RSV1, Text; 100 bytes, compressed
 //
-// It changes nothing, and knows neither who is connected nor what is said.
+// It changes nothing, but may be cut; it knows neither who is connected nor what is said.
 
 import { createServer, connect } from 'node:net';
 
 // Listens on a port of its own for the server on `port`; what it is asked for goes there.
 export async function startWire(port) {
   const lines = [];
+  let isCut = false;
   const listener = createServer((browser) => {
     const server = connect(port, '127.0.0.1');
     const line = { toServer: [], toBrowser: [], sockets: [browser, server] };
@@ -19,8 +20,13 @@ export async function startWire(port) {
       from.on('error', () => to.destroy());
       from.pipe(to);
     }
+    browser.once('data', (head) => {
+      line.isWebSocket = /^Upgrade: websocket/im.test(head);
+      if (isCut && line.isWebSocket) end(line);
+    });
   });
   await new Promise((resolve) => { listener.listen(0, '127.0.0.1', resolve); });
+  const end = (line) => line.sockets.forEach((socket) => socket.destroy());
   const address = listener.address().port;
   const messages = (direction) => lines.flatMap((line) => dataFrames(Buffer.concat(
     line[direction])));
@@ -31,9 +37,15 @@ export async function startWire(port) {
     // The frames with data that have passed so far, of all connections.
     toServer: () => messages('toServer'),
     toBrowser: () => messages('toBrowser'),
+    // No WebSocket passes until `mend`; pages do.
+    cut() {
+      isCut = true;
+      lines.filter(({ isWebSocket }) => isWebSocket).forEach(end);
+    },
+    mend() { isCut = false; },
     stop() {
       listener.close();
-      lines.forEach((line) => line.sockets.forEach((socket) => socket.destroy()));
+      lines.forEach(end);
     },
   };
 }

@@ -6,6 +6,7 @@
 //!   epoch 6f1c…, newest seq 5130, written until 2026-11-22T14:06:38.000Z
 //!   3 users with 4 clients, 7 memberships in 2 groups
 //!   120 messages of 26112 bytes in 290 places, the oldest of 2026-11-20T08:00:00.000Z
+//!   3 answers to backends
 //! nothing is wrong                                                       exit code 0
 //! $ switchboard check-data /var/lib/switchboard --repair
 //! ...
@@ -118,7 +119,7 @@ fn words(settings: &Settings, checked: &Checked) -> String {
     let oldest = tally.oldest.map(|oldest| format!(", the oldest of {}", Timestamp(oldest.0)));
     let mut text = format!(
         "{}: {} bytes, format {}\n  {epoch}, newest seq {}, written until {}\n  {} with {}, {} in \
-         {}\n  {} of {} in {}{}\n",
+         {}\n  {} of {} in {}{}\n  {} to backends\n",
         checked.file.display(),
         checked.file_bytes,
         checked.format,
@@ -132,6 +133,7 @@ fn words(settings: &Settings, checked: &Checked) -> String {
         counted(tally.bytes, "byte"),
         counted(tally.places, "place"),
         oldest.unwrap_or_default(),
+        counted(tally.answers, "answer"),
     );
     for problem in &problems.first {
         // Writing into a `String` does not fail.
@@ -154,11 +156,12 @@ fn verdict(settings: &Settings, checked: &Checked) -> String {
     let found = match (checked.problems.count, checked.dropped) {
         (0, _) => "nothing is wrong\n".to_owned(),
         (_, Some(dropped)) => format!(
-            "repaired: {}, {} and {} of users without a record are dropped; the epoch is a new \
-             one\n",
+            "repaired: {}, {}, {} of users without a record and {} to backends are dropped; the \
+             epoch is a new one\n",
             counted(dropped.entries, "message"),
             counted(dropped.places, "place"),
             counted(dropped.strays, "row"),
+            counted(dropped.answers, "answer"),
         ),
         (_, None) if settings.asks => "--repair would drop what does not belong together: the \
              messages, places in logs and rows above, and nothing else. Counts and the newest \
@@ -173,7 +176,12 @@ fn verdict(settings: &Settings, checked: &Checked) -> String {
 fn json_text(checked: &Checked) -> String {
     let Checked { tally, server, problems, .. } = checked;
     let dropped = checked.dropped.map(|dropped| {
-        json!({ "messages": dropped.entries, "places": dropped.places, "strays": dropped.strays })
+        json!({
+            "messages": dropped.entries,
+            "places": dropped.places,
+            "strays": dropped.strays,
+            "answers": dropped.answers,
+        })
     });
     let problems_first: Vec<String> = problems.first.iter().map(ToString::to_string).collect();
     let value = json!({
@@ -192,6 +200,7 @@ fn json_text(checked: &Checked) -> String {
         "messages": tally.entries,
         "message_bytes": tally.bytes,
         "places": tally.places,
+        "answers": tally.answers,
         "oldest_ms": tally.oldest.map(|oldest| oldest.0),
         "problems": problems.count,
         "problems_first": problems_first,

@@ -118,8 +118,9 @@ pub struct Relay {
 impl Relay {
     /// A relay with nobody online.
     pub fn new(config: RelayConfig) -> Relay {
-        let RelayConfig { limits, broadcast, reach, mut access, logs } = config;
+        let RelayConfig { limits, broadcast, reach, mut access, mut logs } = config;
         let policy = mem::take(&mut access.policy);
+        let answers = mem::take(&mut logs.stored.answers);
         Relay {
             broadcast,
             reach,
@@ -130,7 +131,7 @@ impl Relay {
             identities: Identities::new(&limits),
             rooms: Rooms::new(),
             gaps: Gaps::new(),
-            push: Push::new(&limits),
+            push: Push::new(&limits, answers),
             names_are_proven: access.authentication.proves_names(),
             sessions: Sessions::new(policy),
             carrier: Carrier::new(logs, &limits),

@@ -14,6 +14,7 @@
 //!
 //! This module does not know where the changes go.
 
+use super::row::write_answer;
 use crate::relay::log::{Change, Numbers, Seq, ServerState, Stamp};
 
 /// Changes that take effect together.
@@ -46,10 +47,12 @@ pub(super) enum Occurrence {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     Acknowledge { user: Span, acked: Seq },
+    Answer { request: Span, row: Span },
     Append { user: Span, seq: Seq, entry: Span, copy: Occurrence },
     Client { user: Span, client: Span, numbers: Numbers, seen: Stamp },
     Create { user: Span, dropped: Seq },
     Discard { user: Span, dropped: Seq },
+    ForgetAnswer { request: Span },
     ForgetClient { user: Span, client: Span },
     Join { user: Span, group: Span, seq: Seq },
     Leave { user: Span, group: Span },
@@ -63,6 +66,12 @@ impl Batch {
     pub fn push(&mut self, change: Change<'_>) {
         let op = match change {
             Change::Acknowledge { user, acked } => Op::Acknowledge { user: self.user(user), acked },
+            Change::Answer { request, answer } => {
+                let at = self.entries.len();
+                write_answer(answer, &mut self.entries);
+                let row = Span { at, len: self.entries.len() - at };
+                Op::Answer { request: self.name(request), row }
+            }
             Change::Append { user, entry } => {
                 let user = self.user(user);
                 let seq = entry.seq();
@@ -79,6 +88,7 @@ impl Batch {
             }
             Change::Create { user, dropped } => Op::Create { user: self.user(user), dropped },
             Change::Discard { user, dropped } => Op::Discard { user: self.user(user), dropped },
+            Change::ForgetAnswer { request } => Op::ForgetAnswer { request: self.name(request) },
             Change::ForgetClient { user, client } => {
                 Op::ForgetClient { user: self.user(user), client: self.name(client) }
             }
@@ -100,12 +110,12 @@ impl Batch {
         &self.ops
     }
 
-    /// A name of this batch.
+    /// A name of this batch, or what a request is known by.
     pub fn str(&self, span: Span) -> &str {
         &self.names[span.at..][..span.len]
     }
 
-    /// An entry of this batch.
+    /// An entry of this batch, or the row of an answer.
     pub fn bytes(&self, span: Span) -> &[u8] {
         &self.entries[span.at..][..span.len]
     }

@@ -120,6 +120,7 @@ fn survey(database: &Database) -> Result<(ServerState, Tally, Problems), redb::E
         let txn = database.begin_read()?;
         let mut reader: Reader<Head> = Reader::new(&txn)?;
         reader.everybody(|_, _| {})?;
+        reader.answers(|_, _| {})?;
         Ok((reader.server(), reader.tally, reader.problems))
     })
 }

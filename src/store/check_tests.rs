@@ -52,32 +52,37 @@ const BREAKS: &[Break] = &[
     Break {
         change: |tables| drop(tables.entries.remove(6).unwrap()),
         problems: &["the log of \"alice\" names message 6, which is not there"],
-        dropped: Dropped { entries: 0, places: 1, strays: 0 },
+        dropped: Dropped { entries: 0, places: 1, strays: 0, answers: 0 },
     },
     Break {
         change: |tables| drop(tables.entries.insert(3, &b"rubbish"[..]).unwrap()),
         problems: &["message 3 cannot be read"],
-        dropped: Dropped { entries: 1, places: 2, strays: 0 },
+        dropped: Dropped { entries: 1, places: 2, strays: 0, answers: 0 },
     },
     Break {
         change: |tables| drop(tables.entries.insert(6, entry(5, "hi").as_bytes()).unwrap()),
         problems: &["message 6 cannot be read"],
-        dropped: Dropped { entries: 1, places: 1, strays: 0 },
+        dropped: Dropped { entries: 1, places: 1, strays: 0, answers: 0 },
     },
     Break {
         change: |tables| drop(tables.log.remove(("alice", 6)).unwrap()),
         problems: &["message 6 is in no log"],
-        dropped: Dropped { entries: 1, places: 0, strays: 0 },
+        dropped: Dropped { entries: 1, places: 0, strays: 0, answers: 0 },
     },
     Break {
         change: |tables| drop(tables.log.remove(("alice", 5)).unwrap()),
         problems: &["message 5 is counted in 2 logs and is in 1"],
-        dropped: Dropped { entries: 0, places: 0, strays: 0 },
+        dropped: Dropped { entries: 0, places: 0, strays: 0, answers: 0 },
+    },
+    Break {
+        change: |tables| drop(tables.answers.insert("7f3a", &b"rubbish"[..]).unwrap()),
+        problems: &["the answer to the request \"7f3a\" cannot be read"],
+        dropped: Dropped { entries: 0, places: 0, strays: 0, answers: 1 },
     },
     Break {
         change: |tables| drop(tables.holders.remove(5).unwrap()),
         problems: &["message 5 is counted in 1 logs and is in 2"],
-        dropped: Dropped { entries: 0, places: 0, strays: 0 },
+        dropped: Dropped { entries: 0, places: 0, strays: 0, answers: 0 },
     },
     Break {
         change: |tables| drop(tables.users.remove("bob").unwrap()),
@@ -90,7 +95,7 @@ const BREAKS: &[Break] = &[
             "message 4 is counted in 2 logs and is in 1",
             "message 5 is counted in 2 logs and is in 1",
         ],
-        dropped: Dropped { entries: 0, places: 5, strays: 1 },
+        dropped: Dropped { entries: 0, places: 5, strays: 1, answers: 0 },
     },
     Break {
         change: |tables| {
@@ -101,12 +106,12 @@ const BREAKS: &[Break] = &[
             "message 1 is in the log of \"bob\" though it was discarded there",
             "message 2 is in the log of \"bob\" though it was discarded there",
         ],
-        dropped: Dropped { entries: 0, places: 2, strays: 0 },
+        dropped: Dropped { entries: 0, places: 2, strays: 0, answers: 0 },
     },
     Break {
         change: |tables| drop(tables.numbers.insert("counter", 5).unwrap()),
         problems: &["seq 6 is above 5, the newest that was issued"],
-        dropped: Dropped { entries: 0, places: 0, strays: 0 },
+        dropped: Dropped { entries: 0, places: 0, strays: 0, answers: 0 },
     },
 ];
 

@@ -6,6 +6,7 @@
 //!   entry 61 in no log                            goes
 //!   holders 59 -> 3, and two logs have it         2
 //!   seq 70, counter 60                            counter 70
+//!   an answer to a backend, unreadable            goes
 //! ```
 //!
 //! Nothing is invented. Whoever missed something by that is told by a new epoch, which is not made
@@ -17,6 +18,7 @@ use foldhash::quality::RandomState;
 use redb::{ReadableTable, StorageError, WriteTransaction};
 
 use super::read::{Head, Kept};
+use super::row::read_answer;
 use super::tables::{COUNTER, FLOOR, Tables};
 
 /// How much was dropped.
@@ -28,6 +30,8 @@ pub struct Dropped {
     pub places: u64,
     /// Clients and memberships of users without a record.
     pub strays: u64,
+    /// Answers to requests of backends.
+    pub answers: u64,
 }
 
 /// Makes the tables agree with each other.
@@ -39,6 +43,7 @@ pub(super) fn mend(txn: &WriteTransaction) -> Result<Dropped, redb::Error> {
     mender.counted(&mut tables, &counts)?;
     mender.strays(&mut tables)?;
     mender.numbers(&mut tables)?;
+    mender.answers(&mut tables)?;
     Ok(mender.dropped)
 }
 
@@ -142,6 +147,18 @@ impl Mender {
         self.highest = highest;
         self.dropped.strays += gone;
         failed
+    }
+
+    /// Answers that are none.
+    fn answers(&mut self, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+        let mut gone = 0;
+        tables.answers.retain(|_, row| {
+            let is_kept = read_answer(row).is_some();
+            gone += u64::from(!is_kept);
+            is_kept
+        })?;
+        self.dropped.answers += gone;
+        Ok(())
     }
 
     /// The counter is above all that is mentioned.

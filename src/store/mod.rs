@@ -328,10 +328,11 @@ fn read_all(database: &Database) -> Result<(Stored, Tally, Problems), redb::Erro
     guarded(|| {
         let txn = database.begin_read()?;
         let mut reader = Reader::new(&txn)?;
-        let mut stored = Stored { server: reader.server(), users: Vec::new() };
+        let mut stored = Stored { server: reader.server(), ..Stored::default() };
         reader.everybody(|name, found| {
             stored.users.push((Rc::from(name), Some(record(found, Some))));
         })?;
+        reader.answers(|request, answer| stored.answers.push((Rc::from(request), answer)))?;
         Ok((stored, reader.tally, reader.problems))
     })
 }
@@ -352,7 +353,7 @@ fn stored(answer: Answer) -> Stored {
     let users = users
         .map(|(name, found)| (Rc::from(name), found.map(|found| record(found, &mut entry))))
         .collect();
-    Stored { server: answer.server, users }
+    Stored { server: answer.server, users, answers: Vec::new() }
 }
 
 fn record<E>(found: Found<E>, entry: impl FnMut(E) -> Option<Entry>) -> StoredRecord {

@@ -19,11 +19,11 @@ use std::rc::Rc;
 use foldhash::quality::RandomState;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use super::row::{ClientRow, UserRow};
+use super::row::{ClientRow, UserRow, read_answer};
 use super::tables::{
-    CLIENTS, COUNTER, ENTRIES, FLOOR, GROUPS, HOLDERS, LOG, NUMBERS, STAMP, USERS,
+    ANSWERS, CLIENTS, COUNTER, ENTRIES, FLOOR, GROUPS, HOLDERS, LOG, NUMBERS, STAMP, USERS,
 };
-use crate::relay::log::{Entry, Seq, ServerState, Stamp};
+use crate::relay::log::{Entry, Seq, ServerState, Stamp, StoredAnswer};
 
 /// What is kept about one user.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct Tally {
     pub places: u64,
     /// Bytes of the messages, each once.
     pub bytes: u64,
+    /// Answers to requests of backends.
+    pub answers: u64,
     /// When the oldest message was taken in.
     pub oldest: Option<Stamp>,
     /// The newest message.
@@ -102,6 +104,11 @@ pub enum Problem {
         /// About whom.
         user: String,
     },
+    /// The answer to a request of a backend cannot be read.
+    UnreadableAnswer {
+        /// What the request is known by.
+        request: String,
+    },
     /// A message cannot be read.
     Unreadable {
         /// Which message.
@@ -126,6 +133,7 @@ pub(super) struct Reader<E> {
     log: ReadOnlyTable<(&'static str, u64), ()>,
     entries: ReadOnlyTable<u64, &'static [u8]>,
     holders: ReadOnlyTable<u64, u64>,
+    answers: ReadOnlyTable<&'static str, &'static [u8]>,
     /// Entries that are in several logs, and in how many they were met.
     shared: HashMap<u64, (E, u64), RandomState>,
     /// Entries that are in one.
@@ -183,6 +191,7 @@ impl<E: Kept> Reader<E> {
             log: txn.open_table(LOG)?,
             entries: txn.open_table(ENTRIES)?,
             holders: txn.open_table(HOLDERS)?,
+            answers: txn.open_table(ANSWERS)?,
             shared: HashMap::default(),
             single: HashSet::default(),
             unreadable: HashSet::default(),
@@ -219,6 +228,25 @@ impl<E: Kept> Reader<E> {
         self.tally.groups = self.group_names.len() as u64;
         self.strays()?;
         self.counts()
+    }
+
+    /// Goes through the answers to requests of backends.
+    pub fn answers(&mut self, mut each: impl FnMut(&str, StoredAnswer)) -> Result<(), redb::Error> {
+        for answer in self.answers.range::<&str>(..)? {
+            let (request, row) = answer?;
+            let request = request.value();
+            match read_answer(row.value()) {
+                Some(answer) => {
+                    self.tally.answers += 1;
+                    each(request, answer);
+                }
+                None => {
+                    let request = request.to_owned();
+                    self.problems.add(Problem::UnreadableAnswer { request });
+                }
+            }
+        }
+        Ok(())
     }
 
     fn found(&mut self, name: &str, row: UserRow) -> Result<Found<E>, redb::Error> {
@@ -381,6 +409,9 @@ impl fmt::Display for Problem {
             Problem::Orphan { seq } => write!(out, "message {seq} is in no log"),
             Problem::Stray { table, user } => {
                 write!(out, "table {table} has rows of {user:?}, who has no record")
+            }
+            Problem::UnreadableAnswer { request } => {
+                write!(out, "the answer to the request {request:?} cannot be read")
             }
             Problem::Unreadable { seq } => write!(out, "message {seq} cannot be read"),
         }

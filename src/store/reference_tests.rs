@@ -7,13 +7,14 @@ use super::failing::FailingDisk;
 use super::samples::{Chance, entry};
 use super::start_tests::outcome;
 use super::*;
-use crate::relay::log::{Experience, Numbers, ServerState, Stamp};
+use crate::relay::log::{Experience, Numbers, ServerState, Stamp, StoredAnswer};
 
 /// What should be kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Reference {
     server: ServerState,
     users: BTreeMap<Rc<str>, StoredRecord>,
+    answers: BTreeMap<Rc<str>, StoredAnswer>,
 }
 
 impl Reference {
@@ -21,6 +22,14 @@ impl Reference {
         let user = match change {
             Change::Server(server) => {
                 self.server = server;
+                return;
+            }
+            Change::Answer { request, answer } => {
+                self.answers.insert(Rc::from(request), answer.clone());
+                return;
+            }
+            Change::ForgetAnswer { request } => {
+                self.answers.remove(request);
                 return;
             }
             Change::Create { user, dropped } => {
@@ -64,21 +73,27 @@ impl Reference {
             }
             Change::Leave { group, .. } => record.groups.retain(|name| &**name != group),
             Change::Seen { at, .. } => record.seen = at,
-            Change::Create { .. } | Change::Remove { .. } | Change::Server(_) => {}
+            Change::Answer { .. }
+            | Change::Create { .. }
+            | Change::ForgetAnswer { .. }
+            | Change::Remove { .. }
+            | Change::Server(_) => {}
         }
     }
 
     fn stored(&self) -> Stored {
         let users = self.users.iter();
         let users = users.map(|(name, record)| (Rc::clone(name), Some(record.clone())));
-        Stored { server: self.server, users: users.collect() }
+        let answers = self.answers.iter();
+        let answers = answers.map(|(request, answer)| (Rc::clone(request), answer.clone()));
+        Stored { server: self.server, users: users.collect(), answers: answers.collect() }
     }
 
     /// What is to be answered about everybody who may be in it.
     fn about(&self, users: &[Rc<str>]) -> Stored {
         let users = users.iter();
         let users = users.map(|user| (Rc::clone(user), self.users.get(user).cloned())).collect();
-        Stored { server: self.server, users }
+        Stored { server: self.server, users, answers: Vec::new() }
     }
 }
 
@@ -103,7 +118,7 @@ impl Changes {
             let user = USERS[self.chance.below(USERS.len())];
             let other = ["one", "two", "three"][self.chance.below(3)];
             let dropped = Seq(self.counter.saturating_sub(self.chance.below(9) as u64));
-            match self.chance.below(14) {
+            match self.chance.below(17) {
                 0..=1 => both(Change::Create { user, dropped }),
                 2 => both(Change::Remove { user }),
                 3 => both(Change::Acknowledge { user, acked: dropped }),
@@ -118,6 +133,15 @@ impl Changes {
                 7 => both(Change::Join { user, group: other, seq: Seq(self.counter) }),
                 8 => both(Change::Leave { user, group: other, seq: Seq(self.counter) }),
                 9 => both(Change::Seen { user, at: Stamp(self.counter * 3) }),
+                10..=11 => {
+                    let status = self.chance.below(999) as u16;
+                    let body = Rc::from("x".repeat([0, 90, 5_000][self.chance.below(3)]));
+                    let digest = [self.chance.below(256) as u8; 32];
+                    let at = Stamp(self.counter * 2);
+                    let answer = StoredAnswer { at, digest, status, body };
+                    both(Change::Answer { request: other, answer: &answer });
+                }
+                12 => both(Change::ForgetAnswer { request: other }),
                 _ => {
                     self.counter += 1 + self.chance.below(2) as u64;
                     let len = [3, 80, 3_000][self.chance.below(3)];

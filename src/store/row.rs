@@ -1,15 +1,18 @@
-//! Rows: what a table has about a user and about a client, as bytes of fixed length.
+//! Rows: what a table has about a user, a client and an answer, as bytes.
 //!
 //! ```text
 //!   UserRow     dropped 8 | acked 8 | seen 8                       little-endian
 //!   ClientRow   last 8 | refused 8 | seen 8 | decided 1
+//!   answer      at 8 | status 2 | digest 32 | body           as long as it is
 //! ```
 //!
 //! This module does not know the tables.
 
+use std::rc::Rc;
+
 use redb::{TypeName, Value};
 
-use crate::relay::log::{Experience, Numbers, Seq, Stamp};
+use crate::relay::log::{Experience, Numbers, Seq, Stamp, StoredAnswer};
 
 /// A user, beside the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +96,27 @@ impl Value for ClientRow {
     }
 }
 
+/// The row of an answer, added to these bytes.
+pub(super) fn write_answer(answer: &StoredAnswer, out: &mut Vec<u8>) {
+    out.extend_from_slice(&answer.at.0.to_le_bytes());
+    out.extend_from_slice(&answer.status.to_le_bytes());
+    out.extend_from_slice(&answer.digest);
+    out.extend_from_slice(answer.body.as_bytes());
+}
+
+/// The answer of a row; `None` if it is no such row.
+pub(super) fn read_answer(row: &[u8]) -> Option<StoredAnswer> {
+    let (at, row) = row.split_first_chunk()?;
+    let (status, row) = row.split_first_chunk()?;
+    let (digest, body) = row.split_first_chunk()?;
+    Some(StoredAnswer {
+        at: Stamp(u64::from_le_bytes(*at)),
+        digest: *digest,
+        status: u16::from_le_bytes(*status),
+        body: Rc::from(std::str::from_utf8(body).ok()?),
+    })
+}
+
 /// 0 where there is nothing: the table sees to the length.
 fn u64_at(data: &[u8], at: usize) -> u64 {
     let bytes = data.get(at..).and_then(|rest| rest.first_chunk::<8>());
@@ -111,6 +135,14 @@ mod tests {
             let numbers = Numbers::restored(16, 0b1010, experience);
             let client = ClientRow { numbers, seen: Stamp(1 << 40) };
             assert_eq!(ClientRow::from_bytes(&ClientRow::as_bytes(&client)), client);
+        }
+        for body in ["", "{}"] {
+            let body = Rc::from(body);
+            let answer = StoredAnswer { at: Stamp(1 << 40), digest: [7; 32], status: 202, body };
+            let mut row = Vec::new();
+            write_answer(&answer, &mut row);
+            assert_eq!(read_answer(&row), Some(answer));
+            assert_eq!(read_answer(&row[..41]), None, "cut off");
         }
     }
 }

@@ -52,7 +52,7 @@ fn fill(store: &mut Durable) -> Stored {
         clients: vec![(Rc::from("d001"), numbers, Stamp(78))],
         groups: vec![Rc::from("room1")],
     };
-    Stored { server, users: vec![(Rc::from("alice"), Some(record))] }
+    Stored { server, users: vec![(Rc::from("alice"), Some(record))], answers: vec![] }
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //!   log       ("alice", 57)  ("alice", 59)  ("bob", 59)
 //!   entries   57 -> bytes    59 -> bytes                    once, whoever has it
 //!   holders   59 -> 2                                       only of those that several have
+//!   answers   "7f3a /v1/messages billing" -> at, 202, {"seq":58,…}      to requests of backends
 //! ```
 //!
 //! A message is written once, at the end of `entries`, and named in the log of everybody who gets
@@ -31,6 +32,7 @@ pub(super) const GROUPS: TableDefinition<(&str, &str), u64> = TableDefinition::n
 pub(super) const LOG: TableDefinition<(&str, u64), ()> = TableDefinition::new("log");
 pub(super) const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
 pub(super) const HOLDERS: TableDefinition<u64, u64> = TableDefinition::new("holders");
+pub(super) const ANSWERS: TableDefinition<&str, &[u8]> = TableDefinition::new("answers");
 
 /// In `numbers`: the newest seq that was issued.
 pub(super) const COUNTER: &str = "counter";
@@ -48,6 +50,7 @@ pub(super) struct Tables<'txn> {
     pub log: Table<'txn, (&'static str, u64), ()>,
     pub entries: Table<'txn, u64, &'static [u8]>,
     pub holders: Table<'txn, u64, u64>,
+    pub answers: Table<'txn, &'static str, &'static [u8]>,
     /// The entry that is being appended to log after log, and to how many it was.
     run: Option<(Seq, u64)>,
     server: Option<ServerState>,
@@ -64,6 +67,7 @@ impl<'txn> Tables<'txn> {
             log: txn.open_table(LOG)?,
             entries: txn.open_table(ENTRIES)?,
             holders: txn.open_table(HOLDERS)?,
+            answers: txn.open_table(ANSWERS)?,
             run: None,
             server: None,
         })
@@ -105,6 +109,10 @@ impl<'txn> Tables<'txn> {
                     self.clients.insert((user, client), ClientRow { numbers, seen })?;
                 }
             }
+            Op::Answer { request, row } => {
+                self.answers.insert(batch.str(request), batch.bytes(row))?;
+            }
+            Op::ForgetAnswer { request } => drop(self.answers.remove(batch.str(request))?),
             Op::ForgetClient { user, client } => {
                 self.clients.remove((batch.str(user), batch.str(client)))?;
             }

@@ -21,18 +21,35 @@ fn serve(folder: &Folder) -> Process {
 
 /// Status and body of an answer of the push API.
 fn ask(process: &Process, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let (status, body, _) = ask_with(process, method, path, "", body);
+    (status, body)
+}
+
+/// Posts with a key; the last says whether this is an answer that was given before.
+fn once(process: &Process, path: &str, key: &str, body: &str) -> (u16, Value, bool) {
+    ask_with(process, "POST", path, &format!("Idempotency-Key: {key}\r\n"), body)
+}
+
+fn ask_with(
+    process: &Process,
+    method: &str,
+    path: &str,
+    header: &str,
+    body: &str,
+) -> (u16, Value, bool) {
     let mut stream = connect(process.admin.expect("a listener for the push API"));
     let len = body.len();
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer \
          billing-0123456789abcdef\r\nContent-Type: application/json\r\nContent-Length: \
-         {len}\r\n\r\n{body}"
+         {len}\r\n{header}\r\n{body}"
     );
     stream.write_all(request.as_bytes()).expect("a server that reads");
     let answer = String::from_utf8(read_to_end(&mut stream)).expect("UTF-8");
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), serde_json::from_str(body).expect("JSON"))
+    let body = serde_json::from_str(body).expect("JSON");
+    (status.expect("a status"), body, head.contains("Idempotent-Replayed: true"))
 }
 
 #[test]
@@ -63,6 +80,46 @@ fn memberships_and_messages_of_a_backend_outlast_the_server() {
     let third = serve(&folder);
     let (_, about) = ask(&third, "GET", "/v1/users/alice", "");
     assert_eq!((&about["groups"], &about["record"]), (&json!([]), &json!(true)));
+}
+
+#[test]
+fn a_request_that_is_repeated_at_the_next_server_takes_effect_once() {
+    let folder = Folder::new();
+    let (messages, batch) = ("/v1/messages", "/v1/messages:batch");
+    let first = serve(&folder);
+    assert_eq!(ask(&first, "PUT", "/v1/groups/team/members/alice", "").0, 200);
+    let one = to(r#""receiver":"alice""#, "one");
+    let two = to(r#""group":"team""#, "two");
+    // One to a plain dialect that nobody hears, and one that is refused, between those that are
+    // kept.
+    let nobody = to(r#""receiver":"nobody""#, "-");
+    let several = format!(r#"{{"messages":[{two},{nobody},{{}},{two}]}}"#);
+    let single = once(&first, messages, "k1", &one);
+    let results = once(&first, batch, "k1", &several);
+    let absent = once(&first, messages, "k2", &nobody);
+    assert_eq!((single.0, results.0, absent.0), (202, 200, 200));
+    assert!(!single.2 && !results.2 && !absent.2, "{single:?} {results:?} {absent:?}");
+    // What waits for no commit is on the disk with the next that is waited for.
+    assert_eq!(ask(&first, "POST", messages, &one).0, 202);
+    kill(first);
+    assert_eq!(folder.check_json(&[])["answers"], 3);
+    let second = serve(&folder);
+    let replayed = |(status, body, _): &(u16, Value, bool)| (*status, body.clone(), true);
+    assert_eq!(once(&second, messages, "k1", &one), replayed(&single));
+    assert_eq!(once(&second, batch, "k1", &several), replayed(&results));
+    assert_eq!(once(&second, messages, "k2", &nobody), replayed(&absent));
+    assert_eq!(once(&second, messages, "k1", &two).0, 422);
+    let (_, about) = ask(&second, "GET", "/v1/users/alice", "");
+    assert_eq!(about["log"]["entries"], 4, "{about}");
+    kill(second);
+    // A server that keeps none of them for so long drops them from the disk, too.
+    let keys = folder.path().join("keys.json");
+    let args = ["--admin", "127.0.0.1:0", "--admin-keys", &keys.to_string_lossy()];
+    let third = folder.serve(&[&args[..], &["--idempotency-ttl", "10ms"]].concat());
+    let (status, _, is_replayed) = once(&third, messages, "k1", &one);
+    assert_eq!((status, is_replayed), (202, false));
+    kill(third);
+    assert_eq!(folder.check_json(&[])["answers"], 1);
 }
 
 fn to(whom: &str, content: &str) -> String {

@@ -23,12 +23,12 @@ fn it_says_what_is_there_and_writes_nothing() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let lines: Vec<&str> = said.lines().collect();
-    let [file, epoch, users, messages, verdict] = lines[..] else { panic!("{said}") };
+    let [file, epoch, users, messages, answers, verdict] = lines[..] else { panic!("{said}") };
     assert!(file.starts_with(&folder.file().display().to_string()), "{file}");
     assert!(epoch.contains("newest seq ") && epoch.contains(", written until 2"), "{epoch}");
     assert_eq!(users, "  2 users with 2 clients, 1 membership in 1 group");
     assert!(messages.starts_with("  1 message of ") && messages.contains("in 1 place, the old"));
-    assert_eq!(verdict, "nothing is wrong");
+    assert_eq!((answers, verdict), ("  0 answers to backends", "nothing is wrong"));
     let json = folder.check_json(&[]);
     assert_eq!((&json["users"], &json["messages"]), (&2.into(), &1.into()));
     assert_eq!(folder.check(&["--repair"]).status.code(), Some(0));

@@ -107,7 +107,7 @@ impl Store for Shelf {
         let inner = &mut *self.0.borrow_mut();
         inner.noted.clear();
         let users = users.iter().map(|user| (Rc::clone(user), inner.records.get(user).cloned()));
-        let stored = Stored { server: inner.server, users: users.collect() };
+        let stored = Stored { server: inner.server, users: users.collect(), answers: vec![] };
         inner.outcomes.push_back(Outcome::Restored(stored));
     }
 

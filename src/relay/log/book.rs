@@ -20,7 +20,7 @@ use super::entry::Entry;
 use super::mailbox::Mailbox;
 use super::members::Members;
 use super::numbers::Numbers;
-use super::store::{BatchNumber, Change, ServerState, Store, Stored, StoredRecord};
+use super::store::{BatchNumber, Change, ServerState, Store, Stored, StoredAnswer, StoredRecord};
 use super::user::{Client, Device, Record, Touched, User, UserKey};
 use super::{LogLimits, Seq, Stamp};
 use crate::hub::ConnId;
@@ -303,6 +303,18 @@ impl<S: Store> Book<S> {
             self.store.note(Change::ForgetClient { user: name, client: &gone.name });
         }
         record.clients.push(Client { name: Rc::clone(client), numbers, seen: now });
+    }
+
+    /// Keeps the answer to a request of a backend, which is looked for elsewhere.
+    pub fn keep_answer(&mut self, request: &str, answer: &StoredAnswer) {
+        self.is_changed = true;
+        self.store.note(Change::Answer { request, answer });
+    }
+
+    /// Keeps it no longer.
+    pub fn forget_answer(&mut self, request: &str) {
+        self.is_changed = true;
+        self.store.note(Change::ForgetAnswer { request });
     }
 
     /// Appends an entry to a user's log, after making room by the rules.

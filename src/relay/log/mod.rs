@@ -36,7 +36,8 @@ pub use self::mailbox::Mailbox;
 pub use self::members::{GroupKey, Members};
 pub use self::numbers::{Decided, Experience, INFLIGHT_MAX, Numbers, Turn};
 pub use self::store::{
-    BatchNumber, Change, Handed, Memory, Outcome, ServerState, Store, Stored, StoredRecord,
+    BatchNumber, Change, Handed, Memory, Outcome, ServerState, Store, Stored, StoredAnswer,
+    StoredRecord,
 };
 pub use self::user::{Client, Device, Record, Touched, User, UserKey};
 

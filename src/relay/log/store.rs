@@ -36,6 +36,13 @@ pub enum Change<'a> {
         /// Up to where.
         acked: Seq,
     },
+    /// A request of a backend was answered, and is to be answered the same when it is repeated.
+    Answer {
+        /// What it is known by, which means nothing here.
+        request: &'a str,
+        /// The answer; an earlier one to the same is gone.
+        answer: &'a StoredAnswer,
+    },
     /// An entry at the end of a user's log. A group message comes once for each member, one
     /// behind the other, always the same entry.
     Append {
@@ -68,6 +75,11 @@ pub enum Change<'a> {
         user: &'a str,
         /// Up to where.
         dropped: Seq,
+    },
+    /// The answer to a request is not needed any more.
+    ForgetAnswer {
+        /// What the request is known by.
+        request: &'a str,
     },
     /// A client's state is gone.
     ForgetClient {
@@ -138,6 +150,19 @@ pub struct StoredRecord {
     pub groups: Vec<Rc<str>>,
 }
 
+/// What a store keeps about a request of a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// When it was answered.
+    pub at: Stamp,
+    /// SHA-256 of the request's body.
+    pub digest: [u8; 32],
+    /// The status code of the answer.
+    pub status: u16,
+    /// The answer's body.
+    pub body: Rc<str>,
+}
+
 /// What a store answers when it is asked what it has: at the start about everybody, after a
 /// failure about those who are named in [`Store::read_back`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,6 +171,9 @@ pub struct Stored {
     pub server: ServerState,
     /// The users, each with a record, or `None` for one who has none.
     pub users: Vec<(Rc<str>, Option<StoredRecord>)>,
+    /// The answers to requests of backends, by what the requests are known by: at the start only,
+    /// for nobody asks about single ones.
+    pub answers: Vec<(Rc<str>, StoredAnswer)>,
 }
 
 /// Whether a batch is committed already.

@@ -51,10 +51,12 @@ struct Batch {
     text: Box<str>,
     /// Where in it the messages are that have not been sent.
     left: VecDeque<Range<usize>>,
-    /// Of each message that was sent; `None` while the log has not answered.
-    results: Vec<Option<Result<Delivered, Failure>>>,
+    /// Of each message that was sent; what the log has not answered, as it is expected.
+    results: Vec<Result<Delivered, Failure>>,
     /// How many the log has not answered.
     asked: usize,
+    /// Whether the store has the answer, or will when it has what is expected.
+    is_stored: bool,
 }
 
 impl Relay {
@@ -69,12 +71,9 @@ impl Relay {
         let messages = read_batch(text, &self.push.limits)?;
         let request_key = call.request_key(&key, Place::Batch.template())?;
         if let Some(request_key) = &request_key
-            && let Known::Answered(answer) = self.push.table.begin(
-                cx.now(),
-                request_key.clone(),
-                call.body,
-                ANSWER_LEN_MIN + messages.len() * RESULT_LEN_MAX,
-            )?
+            && let answer_max = ANSWER_LEN_MIN + messages.len() * RESULT_LEN_MAX
+            && let Known::Answered(answer) =
+                self.begin_once(cx.now(), request_key, call.body, answer_max)?
         {
             return Ok(Outcome::Now(replayed(&answer)));
         }
@@ -92,7 +91,9 @@ impl Relay {
         let left: VecDeque<Range<usize>> = messages.iter().map(place).collect();
         let results = Vec::with_capacity(left.len());
         let text = text.into();
-        let batch = Box::new(Batch { from, key, request_key, text, left, results, asked: 0 });
+        let (asked, is_stored) = (0, false);
+        let batch = Batch { from, key, request_key, text, left, results, asked, is_stored };
+        let batch = Box::new(batch);
         self.push.batches.last += 1;
         let number = self.push.batches.last;
         match self.work(cx, number, batch, &mut self.push.send_budget.clone()) {
@@ -134,19 +135,24 @@ impl Relay {
             let question = |kind| Question::Part { batch: number, at, kind };
             let (result, sends) = match self.send_one(cx, &batch.key, &batch.text[span], question) {
                 Ok(Sending::Done(delivered)) => {
-                    (Some(Ok(delivered)), delivered.online + delivered.missed)
+                    (Ok(delivered), delivered.online + delivered.missed)
                 }
-                Ok(Sending::Asked(sends)) => (None, usize::try_from(sends).unwrap_or(usize::MAX)),
-                Err(failure) => (Some(Err(failure)), 0),
+                Ok(Sending::Asked { sends, expected }) => {
+                    batch.asked += 1;
+                    (expected, usize::try_from(sends).unwrap_or(usize::MAX))
+                }
+                Err(failure) => (Err(failure), 0),
             };
-            batch.asked += usize::from(result.is_none());
             batch.results.push(result);
             *budget = budget.saturating_sub(1 + sends);
         }
         if batch.left.is_empty() && batch.asked == 0 {
             return Some(self.finish_batch(cx.now(), *batch));
         }
-        if !batch.left.is_empty() {
+        if batch.left.is_empty() {
+            // With the last message, and behind all others.
+            self.store_results(cx.now(), &mut batch);
+        } else {
             // Behind the others, so that all of them come forward.
             self.push.batches.turns.push_back(number);
             cx.tick_again();
@@ -165,7 +171,9 @@ impl Relay {
     ) {
         let batches = &mut self.push.batches.all;
         let Some(batch) = batches.get_mut(&number) else { return };
-        batch.results[at] = Some(result);
+        // What was not committed may have taken the answer along.
+        batch.is_stored &= result.is_ok() || batch.results[at].is_err();
+        batch.results[at] = result;
         batch.asked -= 1;
         if batch.asked == 0
             && batch.left.is_empty()
@@ -177,19 +185,19 @@ impl Relay {
         }
     }
 
-    /// The answer to a batch that is done.
-    fn finish_batch(&mut self, now: Millis, batch: Batch) -> String {
-        let mut answer = String::from(OPENING);
-        for (at, result) in batch.results.iter().flatten().enumerate() {
-            if at > 0 {
-                answer.push(',');
-            }
-            match result {
-                Ok(delivered) => delivered.write(&mut answer),
-                Err(failure) => failure.write(&mut answer),
-            }
+    /// Has the store keep the answer to a batch of which everything is sent.
+    fn store_results(&mut self, now: Millis, batch: &mut Batch) {
+        if let Some(request_key) = &batch.request_key
+            && !std::mem::replace(&mut batch.is_stored, true)
+        {
+            self.store_answer(now, request_key, &Answer::new(200, &batch.answer()));
         }
-        answer.push_str("]}");
+    }
+
+    /// The answer to a batch that is done.
+    fn finish_batch(&mut self, now: Millis, mut batch: Batch) -> String {
+        self.store_results(now, &mut batch);
+        let answer = batch.answer();
         if let Some(request_key) = &batch.request_key {
             self.push.table.finish(now, request_key, Answer::new(200, &answer));
         }
@@ -199,6 +207,23 @@ impl Relay {
     fn answer_batch(&mut self, cx: &mut Context<'_>, from: ConnId, answer: String) {
         self.push.tally.answered(Place::Batch.template(), 200);
         cx.decide(from, Verdict::Respond(json_response(200, answer)));
+    }
+}
+
+impl Batch {
+    fn answer(&self) -> String {
+        let mut answer = String::from(OPENING);
+        for (at, result) in self.results.iter().enumerate() {
+            if at > 0 {
+                answer.push(',');
+            }
+            match result {
+                Ok(delivered) => delivered.write(&mut answer),
+                Err(failure) => failure.write(&mut answer),
+            }
+        }
+        answer.push_str("]}");
+        answer
     }
 }
 

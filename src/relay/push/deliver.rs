@@ -73,8 +73,13 @@ impl Delivered {
 pub(super) enum Sending {
     /// It is sent.
     Done(Delivered),
-    /// The log says later what became of it; so many sends are under way.
-    Asked(u64),
+    /// The log says later what became of it.
+    Asked {
+        /// So many sends are under way.
+        sends: u64,
+        /// What it will say unless the commit fails.
+        expected: Result<Delivered, Failure>,
+    },
 }
 
 /// What the log made of a message.
@@ -129,8 +134,9 @@ impl Relay {
             let work = 1 + u64::from(outgoing.beside);
             let sessions = self.carrier.sessions();
             let before = sessions.fanned_out();
-            sessions.push(Push { sender, token }, &outgoing, cx.now());
-            return Ok(Sending::Asked(work + sessions.fanned_out() - before));
+            let expected = delivered(sessions.push(Push { sender, token }, &outgoing, cx.now()));
+            let sends = work + sessions.fanned_out() - before;
+            return Ok(Sending::Asked { sends, expected });
         }
         let Relay { identities, rooms, gaps, missed, scratch, .. } = self;
         let (routes, groups) = (identities.routes(), identities.groups());

@@ -16,7 +16,8 @@
 //!   HTTP/1.1 202 Accepted  {"seq":58,"online":0}             kept until alice comes
 //! ```
 //!
-//! What goes into a log is answered when it is committed: until then nobody can know.
+//! What goes into a log is answered when it is committed: until then nobody can know. With it, the
+//! answer itself is committed if the request may be repeated: both are on the disk, or neither.
 //!
 //! [`PROTOCOL.md`](super#a-way-in-for-backends) says what each request does, `openapi.json` says it
 //! to programs. A request is judged in this order: origin, key, path, method, body. Nothing is
@@ -39,6 +40,7 @@ mod route;
 mod state;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use crate::config::Limits;
 use crate::engine::{Context, Verdict};
@@ -58,6 +60,7 @@ use self::questions::{Question, Questions};
 pub(super) use self::request::Call;
 use self::request::Caller;
 use self::route::{Guard, Place, Route};
+use super::log::StoredAnswer;
 use super::v1::{Posted, Refused};
 use super::{Relay, narrow};
 
@@ -65,6 +68,8 @@ use super::{Relay, narrow};
 pub(super) struct Push {
     keys: Keys,
     table: Table,
+    /// What the store had for the table, until somebody says what time it is.
+    stored: Vec<(Rc<str>, StoredAnswer)>,
     tally: Tally,
     batches: Batches,
     questions: Questions,
@@ -74,11 +79,12 @@ pub(super) struct Push {
 }
 
 impl Push {
-    /// Nothing was pushed yet, and there is no key to do it with.
-    pub(super) fn new(limits: &Limits) -> Push {
+    /// Nothing was pushed yet but what the store says, and there is no key to do it with.
+    pub(super) fn new(limits: &Limits, stored: Vec<(Rc<str>, StoredAnswer)>) -> Push {
         Push {
             keys: Keys::none(),
             table: Table::new(narrow(limits.idempotency_table_bytes), limits.idempotency_ttl_ms),
+            stored,
             tally: Tally::default(),
             batches: Batches::default(),
             questions: Questions::default(),
@@ -169,26 +175,62 @@ impl Relay {
         let text = posted(cx, call)?;
         let request_key = call.request_key(key, Place::Messages.template())?;
         if let Some(request_key) = &request_key
-            && let Known::Answered(answer) = self.push.table.begin(
-                cx.now(),
-                request_key.clone(),
-                call.body,
-                DELIVERED_LEN_MAX,
-            )?
+            && let Known::Answered(answer) =
+                self.begin_once(cx.now(), request_key, call.body, DELIVERED_LEN_MAX)?
         {
             return Ok(Outcome::Now(replayed(&answer)));
         }
         let own = request_key.clone();
         let question = move |kind| Question::Message { from, request_key: own, kind };
         let result = match self.send_one(cx, key, text, question) {
-            Ok(Sending::Asked(sends)) => {
+            Ok(Sending::Asked { sends, expected }) => {
+                self.store_delivered(cx.now(), request_key.as_ref(), &expected);
                 cx.owe_sends(sends);
                 return Ok(Outcome::Later);
             }
             Ok(Sending::Done(delivered)) => Ok(delivered),
             Err(failure) => Err(failure),
         };
+        // What is in no log waits for no commit, nor does its answer.
+        self.store_delivered(cx.now(), request_key.as_ref(), &result);
         self.conclude_message(cx.now(), request_key.as_ref(), result).map(Outcome::Now)
+    }
+
+    /// A request came that may come again.
+    fn begin_once(
+        &mut self,
+        now: Millis,
+        key: &RequestKey,
+        body: &[u8],
+        answer_max: usize,
+    ) -> Result<Known, Failure> {
+        let sessions = self.carrier.sessions();
+        let stored = std::mem::take(&mut self.push.stored);
+        let table = &mut self.push.table;
+        table.restore(now, sessions.stamp(now), stored, |key| sessions.forget_answer(key));
+        table.expire(now, |key| sessions.forget_answer(&key.text()));
+        table.begin(key.clone(), body, answer_max)
+    }
+
+    /// Has the store keep the answer to a message in a request of its own, with the message.
+    fn store_delivered(
+        &mut self,
+        now: Millis,
+        key: Option<&RequestKey>,
+        result: &Result<Delivered, Failure>,
+    ) {
+        let (Some(key), Ok(delivered)) = (key, result) else { return };
+        let mut body = String::new();
+        delivered.write(&mut body);
+        self.store_answer(now, key, &Answer::new(delivered.status(), &body));
+    }
+
+    /// Has the store keep the answer to a request.
+    fn store_answer(&mut self, now: Millis, key: &RequestKey, answer: &Answer) {
+        let sessions = self.carrier.sessions();
+        if let Some(answer) = self.push.table.stored(key, answer, sessions.stamp(now)) {
+            sessions.keep_answer(&key.text(), &answer);
+        }
     }
 
     /// What became of a message in a request of its own.
@@ -224,7 +266,7 @@ impl Relay {
         let kind = message.to.kind();
         let sending = self.deliver(cx, key, &message, || question(kind));
         match &sending {
-            Ok(Sending::Asked(_)) => {}
+            Ok(Sending::Asked { .. }) => {}
             Ok(Sending::Done(delivered)) => self.push.tally.message(kind, delivered.label()),
             Err(failure) => self.push.tally.message(kind, failure.label()),
         }

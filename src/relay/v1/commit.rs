@@ -36,6 +36,8 @@ pub(super) enum Release {
     },
     /// An unlogged message, behind all logged ones up to `after`.
     Live { to: ConnId, after: Seq, entry: Entry },
+    /// Nothing: but the batch is to be handed over, whoever is here.
+    Noted,
     /// A message for the plain connections of a user.
     Plain { user: Rc<str>, except: Option<ConnId>, entry: Entry },
     /// A message for the plain connections of the members of a group.
@@ -146,6 +148,7 @@ impl<S: Store> Sessions<S> {
             Release::Unnumbered(to) => self.refuse(to, Refused::STORE),
             // Their senders are asked to send again, or the greeting is repeated.
             Release::Live { .. }
+            | Release::Noted
             | Release::Plain { .. }
             | Release::PlainGroup { .. }
             | Release::Receipt(_)
@@ -218,7 +221,7 @@ impl<S: Store> Sessions<S> {
             }
             Release::Receipt(entry) => self.receipt(entry),
             Release::Welcome(id) => self.welcome(id),
-            Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
+            Release::Noted | Release::PlainUnsent(_) | Release::Unnumbered(_) => {}
         }
     }
 

@@ -290,7 +290,7 @@ fn plain_connections_and_backends_go_through_the_same_log() {
     assert_eq!(nobody, Err(Refused::RECEIVER_OFFLINE));
     let itself = talk.sessions.post_plain(plain, &to("eve", "1"), talk.now);
     assert_eq!(itself, Err(Refused::RECEIVER_OFFLINE), "to oneself with no other connection");
-    talk.sessions.push(Push { sender: "billing", token: 5 }, &to("alice", "2"), talk.now);
+    let _ = talk.sessions.push(Push { sender: "billing", token: 5 }, &to("alice", "2"), talk.now);
     assert!(talk.sessions.effects().next().is_none(), "nothing before the commit");
     talk.tick();
     let heard = talk.heard(alice);
@@ -313,7 +313,7 @@ fn r12_whoever_waits_for_a_commit_that_fails_is_told() {
     let eve = talk.slots.insert(());
     let plain = PlainSender { conn: eve, user: "eve", copies: Copies::Others };
     assert!(talk.sessions.post_plain(plain, &to("bob", "1"), talk.now).is_ok());
-    talk.sessions.push(Push { sender: "billing", token: 5 }, &to("bob", "2"), talk.now);
+    let _ = talk.sessions.push(Push { sender: "billing", token: 5 }, &to("bob", "2"), talk.now);
     talk.say(bob, r#"{"id":1,"receiver":"bob","content":1,"echo":true}"#);
     talk.say(bob, r#"{"receiver":"bob","content":1,"echo":true}"#);
     talk.say(bob, r#"{"id":2,"receiver":"bob","content":1,"echo":true}"#);

@@ -384,7 +384,8 @@ impl<S: Store> Sessions<S> {
         self.reply(to, Reply::Error { id: None, refused });
     }
 
-    fn stamp(&self, now: Millis) -> Stamp {
+    /// A moment as it is written down.
+    pub fn stamp(&self, now: Millis) -> Stamp {
         self.started.after(now.0)
     }
 }

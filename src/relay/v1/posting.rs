@@ -22,7 +22,9 @@ use super::numbering::{Outcome, Ruling, Sight};
 use super::reply::Refused;
 use super::{Health, Sessions};
 use crate::hub::ConnId;
-use crate::relay::log::{Appended, Draft, Echo, Entry, Keep, Receipt, Seq, Store, To, UserKey};
+use crate::relay::log::{
+    Appended, Draft, Echo, Entry, Keep, Receipt, Seq, Store, StoredAnswer, To, UserKey,
+};
 use crate::timer::Millis;
 
 /// A plain connection that sends something.
@@ -124,8 +126,18 @@ impl<S: Store> Sessions<S> {
         self.open.push(Release::Pushed { token, posted: Posted { seq: None, online: 0 } });
     }
 
-    /// Takes a message from the push API; the answer is an [`Effect::Pushed`].
-    pub fn push(&mut self, push: Push<'_>, outgoing: &Outgoing<'_>, now: Millis) {
+    /// Takes a message from the push API; the answer is an [`Effect::Pushed`]. Returns what that
+    /// will say unless the commit fails: for [`keep_answer`](Sessions::keep_answer).
+    ///
+    /// # Errors
+    ///
+    /// Why it is refused, which the effect says, too.
+    pub fn push(
+        &mut self,
+        push: Push<'_>,
+        outgoing: &Outgoing<'_>,
+        now: Millis,
+    ) -> Result<Posted, Refused> {
         let author = Author {
             key: self.book.find(push.sender),
             name: push.sender,
@@ -134,12 +146,24 @@ impl<S: Store> Sessions<S> {
             conn: None,
             copies: Copies::None,
         };
-        match self.post_if_up(&author, outgoing, now) {
+        let outcome = self.post_if_up(&author, outgoing, now);
+        match outcome {
             Ok(posted) => self.open.push(Release::Pushed { token: push.token, posted }),
-            Err(refused) => {
-                self.effects.push(Effect::Pushed { token: push.token, outcome: Err(refused) });
-            }
+            Err(_) => self.effects.push(Effect::Pushed { token: push.token, outcome }),
         }
+        outcome
+    }
+
+    /// Has the store keep the answer to a request of the push API, in the batch that is being
+    /// collected: with what it answers, if that was taken just now.
+    pub fn keep_answer(&mut self, request: &str, answer: &StoredAnswer) {
+        self.book.keep_answer(request, answer);
+        self.open.push(Release::Noted);
+    }
+
+    /// Has the store forget it, sooner or later.
+    pub fn forget_answer(&mut self, request: &str) {
+        self.book.forget_answer(request);
     }
 
     fn post_if_up(

@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use crate::relay::log::{
     BatchNumber, Change, Entry, Handed, Numbers, Seq, ServerState, Stamp, Store, Stored,
-    StoredRecord,
+    StoredAnswer, StoredRecord,
 };
 
 /// What is durable.
@@ -21,16 +21,19 @@ use crate::relay::log::{
 pub struct Tables {
     pub server: ServerState,
     pub users: BTreeMap<Rc<str>, StoredRecord>,
+    pub answers: BTreeMap<Rc<str>, StoredAnswer>,
 }
 
 /// A change that owns what it says.
 #[derive(Clone, Debug)]
 pub enum Note {
     Acknowledge(Rc<str>, Seq),
+    Answer(Rc<str>, StoredAnswer),
     Append(Rc<str>, Entry),
     Client(Rc<str>, Rc<str>, Numbers, Stamp),
     Create(Rc<str>, Seq),
     Discard(Rc<str>, Seq),
+    ForgetAnswer(Rc<str>),
     ForgetClient(Rc<str>, Rc<str>),
     Join(Rc<str>, Rc<str>),
     Leave(Rc<str>, Rc<str>),
@@ -96,7 +99,10 @@ impl DiskState {
     pub fn stored(&self) -> Stored {
         let users = self.tables.users.iter();
         let users = users.map(|(name, record)| (Rc::clone(name), Some(record.clone())));
-        Stored { server: self.tables.server, users: users.collect() }
+        let answers = self.tables.answers.iter();
+        let answers = answers.map(|(request, answer)| (Rc::clone(request), answer.clone()));
+        let answers = answers.collect();
+        Stored { server: self.tables.server, users: users.collect(), answers }
     }
 
     /// What was asked for, if something was.
@@ -106,7 +112,8 @@ impl DiskState {
             let record = self.tables.users.get(&name).cloned();
             (name, record)
         });
-        Some(Stored { server: self.tables.server, users: users.collect() })
+        let answers = Vec::new();
+        Some(Stored { server: self.tables.server, users: users.collect(), answers })
     }
 }
 
@@ -151,6 +158,14 @@ impl Tables {
                 self.users.remove(user);
                 return;
             }
+            Note::Answer(request, answer) => {
+                self.answers.insert(Rc::clone(request), answer.clone());
+                return;
+            }
+            Note::ForgetAnswer(request) => {
+                self.answers.remove(request);
+                return;
+            }
             Note::Acknowledge(user, _)
             | Note::Append(user, _)
             | Note::Client(user, ..)
@@ -184,7 +199,11 @@ impl StoredRecord {
             Note::Join(_, group) => self.groups.push(Rc::clone(group)),
             Note::Leave(_, group) => self.groups.retain(|name| name != group),
             Note::Seen(_, at) => self.seen = *at,
-            Note::Create(..) | Note::Remove(_) | Note::Server(_) => {}
+            Note::Answer(..)
+            | Note::Create(..)
+            | Note::ForgetAnswer(_)
+            | Note::Remove(_)
+            | Note::Server(_) => {}
         }
     }
 }
@@ -194,12 +213,14 @@ impl Note {
         let own = |name: &str| Rc::from(name);
         match change {
             Change::Acknowledge { user, acked } => Note::Acknowledge(own(user), acked),
+            Change::Answer { request, answer } => Note::Answer(own(request), answer.clone()),
             Change::Append { user, entry } => Note::Append(own(user), entry.clone()),
             Change::Client { user, client, numbers, seen } => {
                 Note::Client(own(user), own(client), numbers, seen)
             }
             Change::Create { user, dropped } => Note::Create(own(user), dropped),
             Change::Discard { user, dropped } => Note::Discard(own(user), dropped),
+            Change::ForgetAnswer { request } => Note::ForgetAnswer(own(request)),
             Change::ForgetClient { user, client } => Note::ForgetClient(own(user), own(client)),
             Change::Join { user, group, .. } => Note::Join(own(user), own(group)),
             Change::Leave { user, group, .. } => Note::Leave(own(user), own(group)),

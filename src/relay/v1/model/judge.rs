@@ -130,7 +130,12 @@ impl Judge {
                     self.complain(format!("appended for no frame: {left:?}"));
                 }
             }
-            Note::Acknowledge(..) | Note::Join(..) | Note::Leave(..) | Note::Seen(..) => {}
+            Note::Acknowledge(..)
+            | Note::Answer(..)
+            | Note::ForgetAnswer(_)
+            | Note::Join(..)
+            | Note::Leave(..)
+            | Note::Seen(..) => {}
         }
     }
 

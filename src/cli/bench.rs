@@ -15,10 +15,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::{Exit, Source, given, refuse, usage_error};
 use crate::config::Unit;
 use crate::tools::bench::DIRECT_REGISTER;
+use crate::tools::bench::dialect::GROUP_HELLO;
 use crate::tools::bench::outgoing::Filler;
 use crate::tools::bench::plot::PlotForm;
 use crate::tools::bench::settings::{
-    Mode, OutputForm, PaceSetting, Protocol, Settings, Url, UrlError, Verify,
+    Dialect, Mode, OutputForm, PaceSetting, Protocol, Settings, Url, UrlError, Verify,
 };
 
 /// A flag: its name, the placeholder of its value (none for a switch), heading and help.
@@ -46,6 +47,7 @@ fn argument(Flag(name, placeholder, heading, help): &Flag) -> Arg {
         return match *name {
             "utf8" => arg.conflicts_with("text"),
             "deflate" => arg.conflicts_with_all(["text", "utf8", "raw"]),
+            "v1" => arg.conflicts_with_all(["deflate", "raw"]),
             _ => arg,
         };
     };
@@ -65,15 +67,24 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, Exit> {
     if matches.get_flag("raw") {
         settings.protocol = Protocol::Raw;
     }
-    let pairs_or_more = if settings.mode == Mode::Idle { 1_000 } else { settings.connections };
+    if matches.get_flag("v1") {
+        settings.dialect = Dialect::V1;
+    }
+    let pairs_or_more = match settings.mode {
+        Mode::Idle => 1_000,
+        Mode::Resume => 1,
+        _ => settings.connections,
+    };
     settings.connections = input.count("connections", 1, u32::MAX)?.unwrap_or(pairs_or_more);
     settings.active = input.count("active", 0, u32::MAX)?.unwrap_or(settings.connections);
+    settings.kept = input.count("kept", 1, 1_000_000)?.unwrap_or(settings.kept);
     settings.size = input.size()?.unwrap_or(settings.size);
     settings.filler = match (matches.get_flag("utf8"), matches.get_flag("text")) {
         (true, _) => Filler::MultiByte,
         (false, true) => Filler::Ascii,
         (false, false) if matches.get_flag("deflate") => Filler::Ascii,
         (false, false) if settings.mode == Mode::Direct => Filler::Ascii,
+        (false, false) if settings.dialect == Dialect::V1 => Filler::Ascii,
         (false, false) => Filler::Binary,
     };
     settings.deflate = matches.get_flag("deflate");
@@ -96,9 +107,14 @@ pub(super) fn settings(matches: &ArgMatches) -> Result<Settings, Exit> {
         return Err(usage_error("--duration '0': nothing can be measured in no time"));
     }
     let register = input.text("register")?;
-    let by_default = settings.mode == Mode::Direct && !settings.url.target.contains("{id}");
+    // Nothing is kept for guests.
+    let is_v1 = settings.dialect == Dialect::V1;
+    let has_users = settings.mode == Mode::Direct || is_v1;
+    let by_default = has_users && !settings.url.target.contains("{id}");
     settings.register = register.or_else(|| by_default.then(|| DIRECT_REGISTER.to_owned()));
-    settings.hello = input.text("hello")?;
+    let joins = is_v1 && settings.mode == Mode::Fanout;
+    let hello = input.text("hello")?;
+    settings.hello = hello.or_else(|| joins.then(|| GROUP_HELLO.to_owned()));
     settings.message = input.text("message")?;
     settings.pid = input.count("pid", 1, u32::MAX)?;
     settings.verify =
@@ -161,7 +177,9 @@ impl Typed<'_> {
     fn mode(&self) -> Result<Mode, Exit> {
         let Some(text) = self.text("mode")? else { return Ok(Mode::Echo) };
         let mode = Mode::ALL.iter().find(|(name, _)| *name == text).map(|(_, mode)| *mode);
-        mode.ok_or_else(|| Self::refused("mode", &text, "allowed: echo, direct, fanout, idle"))
+        mode.ok_or_else(|| {
+            Self::refused("mode", &text, "allowed: echo, direct, fanout, idle, resume")
+        })
     }
 
     fn plot(&self) -> Result<Option<PathBuf>, Exit> {
@@ -187,10 +205,11 @@ const RESULT: &str = "Result";
 const FLAGS: &[Flag] = &[
     Flag("mode", Some("MODE"), LOAD,
         "who sends to whom: echo (everybody to himself), direct (pairs), fanout (one to all),\n\
-         idle (connections held open)\n[default: echo]"),
+         idle (connections held open), resume (with --v1: direct to users who are away, and how\n\
+         fast what was kept comes when they are back)\n[default: echo]"),
     Flag("connections", Some("COUNT"), LOAD,
-        "how many connections; with direct pairs, with fanout subscribers\n\
-         [default: 64; idle: 1000]"),
+        "how many connections; with direct and resume pairs, with fanout subscribers\n\
+         [default: 64; idle: 1000; resume: 1]"),
     Flag("size", Some("BYTES"), LOAD,
         "length of the content of a message\n[default: 125] [allowed: 0 to 1GiB]"),
     Flag("text", None, LOAD,
@@ -202,17 +221,24 @@ const FLAGS: &[Flag] = &[
          text, and bytes on the wire are shown beside those of the payload; this tool then\n\
          needs as much of a processor as the server\n[default: off]"),
     Flag("pipeline", Some("COUNT"), LOAD,
-        "closed loop: how many messages each sender keeps outstanding\n[default: 1]"),
+        "closed loop: how many messages each sender keeps outstanding; idle: how many each sends\n\
+         [default: 1]"),
     Flag("rate", Some("PER-SECOND"), LOAD,
         "open loop: how many messages are sent per second, by all senders together, whatever\n\
          comes back; latency counts from the moment each was due; needs a core of its own\n\
          [default: off, a closed loop]"),
+    Flag("v1", None, LOAD,
+        "clients of switchboard.v1: messages are numbered, answered and acknowledged, and an\n\
+         answer that is missing is a fault\n[default: off]"),
     Flag("raw", None, LOAD,
         "no WebSocket: the same bytes without handshakes, to a server that passes on what it\n\
          reads (echo, fanout, idle); messages are counted by their length and not looked at\n\
          [default: off]"),
     Flag("active", Some("COUNT"), LOAD,
-        "idle: over how many of the connections a message is sent, one each\n[default: all]"),
+        "idle: over how many of the connections messages are sent\n[default: all]"),
+    Flag("kept", Some("COUNT"), LOAD,
+        "resume: how many messages are kept for each receiver; the server has to allow for them\n\
+         (--log-messages, --log-bytes)\n[default: 1000]"),
     Flag("warmup", Some("TIME"), TIMES,
         "from the first message to the beginning of the measurement\n[default: 1s]"),
     Flag("duration", Some("TIME"), TIMES,
@@ -245,6 +271,7 @@ const NOTES: &str = "\
 Templates:
   {id}       the name of the connection's user, such as u00002a
   {from}     the name of the user who sends a message, {to} of the one who is to receive it
+  {number}   the number of the message, of its sender: from 10000000 on
   {content}  the content: a number by which it is recognised, then filler
 
 Examples:
@@ -256,6 +283,8 @@ Examples:
       --hello '{\"type\":\"join\",\"group\":\"all\"}' \\
       --message '{\"group\":\"all\",\"content\":\"{content}\"}'
           one member of a group to 1000 others
+  switchboard bench ws://127.0.0.1:8080/ --mode direct --v1 --pipeline 16 --pid $(pidof server)
+          the same pairs with numbers, answers and acknowledgements; how long an answer takes
   switchboard bench ws://127.0.0.1:8080/ --mode idle --deflate --size 1k --pid $(pidof server)
           1000 connections that have sent and received a compressed message: what each costs
   switchboard bench ws://127.0.0.1:8080/ --rate 20000 --plot latency.html

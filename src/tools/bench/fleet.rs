@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::compressed::{Compression, Talk};
+use super::dialect::{Duty, hello};
 use super::intake::{Control, Deaf, Expected, Fragments, Intake, Tally};
 use super::ledger::Ledger;
 use super::opening::{Opening, target};
@@ -16,6 +17,7 @@ use super::template::{Route, User};
 use super::{BenchError, Progress};
 use crate::net::Io;
 use crate::net::client::{Clients, Ready, Wake, connections_possible, resolve};
+use crate::tools::random::random;
 use crate::wire::{CloseCode, ClosePayload, MaskingKey, Opcode, ProtocolError};
 
 /// What a connection is for.
@@ -50,6 +52,8 @@ pub struct Conn {
     offset: usize,
     /// `--deflate`: what speaks for it once it is open.
     pub(super) talk: Option<Box<Talk>>,
+    /// `--v1`: what it owes the server.
+    pub(super) duty: Option<Box<Duty>>,
 }
 
 impl Conn {
@@ -67,6 +71,7 @@ impl Conn {
             credit: 0,
             offset: 0,
             talk: None,
+            duty: None,
         }
     }
 }
@@ -92,6 +97,10 @@ pub struct Fleet {
     pub(super) protocol: Protocol,
     /// With `--deflate`.
     pub(super) compression: Option<Compression>,
+    /// With `--v1`, the first frame of each connection, if it is said when the connection opens.
+    pub(super) greeting: Option<String>,
+    /// With `--v1`, when messages were answered.
+    pub(super) answers: Option<Recorder>,
     closing: bool,
 }
 
@@ -110,6 +119,8 @@ impl Fleet {
             key,
             protocol,
             compression: None,
+            greeting: Some(hello(random() as u32)),
+            answers: None,
             closing: false,
         }
     }
@@ -131,6 +142,22 @@ impl Fleet {
         parts: &[Part],
         progress: &mut Progress<'_>,
     ) -> Result<(), BenchError> {
+        self.open_only(settings, parts, progress)?;
+        self.settle(settings.settle)?;
+        self.await_welcomes()
+    }
+
+    /// The same, and what comes then is for whoever reads next.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Fleet::open).
+    pub(super) fn open_only(
+        &mut self,
+        settings: &Settings,
+        parts: &[Part],
+        progress: &mut Progress<'_>,
+    ) -> Result<(), BenchError> {
         let possible = connections_possible();
         if parts.len() as u64 > possible {
             return Err(BenchError::Descriptors { asked: parts.len() as u64, possible });
@@ -138,8 +165,49 @@ impl Fleet {
         let addr = resolve(settings.url.bare_host(), settings.url.port)?;
         let host = settings.url.authority();
         let targets: Vec<String> = parts.iter().map(|part| target(settings, part.user)).collect();
-        Opening::new(self, settings, addr, &host, &targets, parts).run(progress)?;
-        self.settle(settings.settle)
+        Opening::new(self, settings, addr, &host, &targets, parts).run(progress)
+    }
+
+    /// With `--v1` nothing may be sent before the welcome.
+    fn await_welcomes(&mut self) -> Result<(), BenchError> {
+        let until = self.clients.now().after(WELCOME_TIMEOUT);
+        let is_waiting =
+            |conn: &&Conn| conn.duty.as_ref().is_some_and(|duty| duty.welcome.is_none());
+        let mut ready = Vec::new();
+        loop {
+            let waiting = self.conns.iter().filter(is_waiting).count();
+            if waiting == 0 {
+                return Ok(());
+            }
+            if self.clients.now() >= until {
+                let welcome = (self.conns.len() - waiting) as u64;
+                return Err(BenchError::Unwelcome { welcome });
+            }
+            self.wait(&mut ready, CLOSE_STEP)?;
+            for event in &ready {
+                self.ignore(*event);
+            }
+            self.check_all_open()?;
+        }
+    }
+
+    /// Says something on a connection.
+    pub(super) fn say(&mut self, id: usize, text: &str) {
+        let replies = &mut self.conns[id].control.replies;
+        append_frame(replies, Opcode::Text, self.key, text.as_bytes());
+        self.flush(id);
+    }
+
+    /// With `--v1`, acknowledges what has come and has not been acknowledged.
+    pub fn acknowledge(&mut self) {
+        for id in 0..self.conns.len() {
+            let conn = &mut self.conns[id];
+            let Some(duty) = &mut conn.duty else { continue };
+            duty.acknowledge_rest(&mut conn.control, self.key);
+            if !self.conns[id].control.replies.is_empty() {
+                self.flush(id);
+            }
+        }
     }
 
     /// Reads and forgets for a while.
@@ -219,6 +287,7 @@ impl Fleet {
             let frames = bytes.len();
             match self.clients.write(id, &bytes[conn.offset..]) {
                 Io::Moved(written) => {
+                    self.tally.sent_bytes += written as u64;
                     let end = conn.offset + written;
                     let whole = end / self.outgoing.frame_len();
                     conn.offset = end % self.outgoing.frame_len();
@@ -240,7 +309,10 @@ impl Fleet {
         let conn = &mut self.conns[id];
         while !conn.control.replies.is_empty() {
             match self.clients.write(id, &conn.control.replies) {
-                Io::Moved(written) => drop(conn.control.replies.drain(..written)),
+                Io::Moved(written) => {
+                    self.tally.sent_bytes += written as u64;
+                    conn.control.replies.drain(..written);
+                }
                 Io::Blocked => return,
                 Io::Broken(error) => return self.end(id, &broken(&error)),
             }
@@ -275,6 +347,11 @@ impl Fleet {
                 recorder,
                 now: self.clients.now(),
                 key: self.key,
+                duty: conn
+                    .duty
+                    .as_deref_mut()
+                    .map(|duty| (duty, conn.part.sends.map(|(stream, _)| stream))),
+                answers: self.answers.as_mut(),
             };
             let bytes = &mut self.buffer[..read];
             let fed = match (self.protocol, &mut conn.talk, &mut self.compression) {
@@ -302,7 +379,8 @@ impl Fleet {
         let id = event.id;
         while let Some(read) = self.read(id) {
             let conn = &mut self.conns[id];
-            let mut deaf = Deaf { control: &mut conn.control, key: self.key };
+            let duty = conn.duty.as_deref_mut();
+            let mut deaf = Deaf { control: &mut conn.control, key: self.key, duty };
             let bytes = &mut self.buffer[..read];
             let fed = match (self.protocol, &mut conn.talk, &mut self.compression) {
                 (Protocol::WebSocket, Some(talk), Some(compression)) => {
@@ -388,6 +466,7 @@ impl Fleet {
     ///
     /// If waiting fails.
     pub fn close(&mut self) -> Result<(), BenchError> {
+        self.acknowledge();
         self.closing = true;
         if self.protocol == Protocol::Raw {
             return Ok(());
@@ -430,5 +509,7 @@ const BUFFER_BYTES: usize = 512 * 1024;
 /// More messages than any write holds.
 const COUNT_MAX: u64 = 1 << 20;
 
+/// How long a welcome may take.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const CLOSE_STEP: Duration = Duration::from_millis(20);

@@ -18,7 +18,7 @@ use super::pace::Pace;
 use super::process::resident_bytes;
 use super::recorder::Recorder;
 use super::report::{Flow, Memory, Outcome, Report};
-use super::settings::Settings;
+use super::settings::{PaceSetting, Settings};
 use super::template::{Route, User};
 use super::{BenchError, Progress};
 use crate::net::client::{Clients, Nanos};
@@ -45,9 +45,14 @@ pub fn run(
         fleet.clients.now().since(started).saturating_sub(settings.settle).as_secs_f64();
     memory.open = resident();
 
-    let pace = Pace::closed(1, parts.len());
+    let each = match settings.pace {
+        PaceSetting::Pipeline(each) => each,
+        PaceSetting::Rate(_) => 1,
+    };
+    let pace = Pace::closed(each, parts.len());
     let now = fleet.clients.now();
     let mut traffic = Traffic {
+        each: each.into(),
         waiting: (0..(settings.active as usize).min(parts.len())).collect(),
         outstanding: 0,
         sent: 0,
@@ -82,6 +87,7 @@ pub fn run(
         outcome,
         flow: Flow::default(),
         latency: Histogram::new(),
+        answers: None,
         lag: None,
         intervals: Vec::new(),
         server: None,
@@ -113,6 +119,8 @@ fn parts(settings: &Settings) -> Vec<Part> {
 
 /// The messages of idle connections, a few at a time.
 struct Traffic {
+    /// How many each connection sends.
+    each: u64,
     waiting: VecDeque<usize>,
     outstanding: u64,
     sent: u64,
@@ -125,9 +133,9 @@ impl Traffic {
         while self.outstanding < OUTSTANDING_MAX
             && let Some(id) = self.waiting.pop_front()
         {
-            self.outstanding += 1;
-            self.sent += 1;
-            fleet.grant(id, 1);
+            self.outstanding += self.each;
+            self.sent += self.each;
+            fleet.grant(id, self.each);
             fleet.flush(id);
         }
     }
@@ -170,6 +178,7 @@ fn hold(
         for event in &ready {
             fleet.ignore(*event);
         }
+        fleet.acknowledge();
     }
 }
 

@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use super::chat::Chat;
+use super::dialect::{Duty, Said};
 use super::ledger::{Arrival, Ledger};
 use super::outgoing::append_frame;
 use super::pace::Pace;
@@ -73,8 +74,14 @@ pub struct Tally {
     pub misdelivered: u64,
     /// Messages that are none of ours: greetings, notices, errors.
     pub foreign: u64,
+    /// With `--v1`: messages that the server said it has taken.
+    pub answered: u64,
+    /// With `--v1`: messages that were refused, and gaps.
+    pub refused: u64,
     /// Bytes received, headers and all.
     pub bytes: u64,
+    /// Bytes sent, likewise.
+    pub sent_bytes: u64,
 }
 
 /// The part of a message that came in earlier reads.
@@ -118,6 +125,10 @@ pub struct Intake<'a> {
     pub pace: &'a Pace,
     /// Latencies.
     pub recorder: &'a mut Recorder,
+    /// With `--v1`: what the connection owes the server, and the stream that it sends.
+    pub duty: Option<(&'a mut Duty, Option<u32>)>,
+    /// Latencies of answers.
+    pub answers: Option<&'a mut Recorder>,
     /// When this read returned.
     pub now: Nanos,
     /// For replies.
@@ -212,8 +223,25 @@ impl Intake<'_> {
         Some((stream, self.ledger.next().checked_sub(modulus - ahead)?))
     }
 
+    /// A message was taken by the server.
+    fn answered(&mut self, stream: Option<u32>, sequence: u64) {
+        self.tally.answered += 1;
+        if let (Some(stream), Some(answers)) = (stream, &mut self.answers) {
+            answers.record(self.pace.since(stream, sequence), self.now);
+        }
+    }
+
     /// A message somewhere in which the content should be.
     fn take_within(&mut self, payload: &[u8]) {
+        if let Some((duty, stream)) = &mut self.duty {
+            let stream = *stream;
+            match duty.hear(payload, self.control, self.key) {
+                Said::Answer(sequence) => return self.answered(stream, sequence),
+                Said::Notice => return,
+                Said::Refusal => return self.tally.refused += 1,
+                Said::Other => {}
+            }
+        }
         let len = self.expected.content.len();
         let at = self.fragments.content_at;
         if let Some(stream) = self.stream
@@ -311,10 +339,16 @@ pub struct Deaf<'a> {
     pub control: &'a mut Control,
     /// For replies.
     pub key: MaskingKey,
+    /// With `--v1`: what the connection owes the server all the same.
+    pub duty: Option<&'a mut Duty>,
 }
 
 impl Sink for Deaf<'_> {
-    fn whole(&mut self, _opcode: Opcode, _payload: &[u8]) {}
+    fn whole(&mut self, _opcode: Opcode, payload: &[u8]) {
+        if let Some(duty) = &mut self.duty {
+            let _ = duty.hear(payload, self.control, self.key);
+        }
+    }
 
     fn piece(&mut self, _offset: u64, _payload: &[u8]) {}
 

@@ -53,6 +53,8 @@ impl Subject {
             tally: &mut self.tally,
             pace: &pace,
             recorder: &mut recorder,
+            duty: None,
+            answers: None,
             now: Nanos(9),
             key: MaskingKey([1; 4]),
         };

@@ -20,7 +20,7 @@ use super::pace::Pace;
 use super::process::{self, Usage};
 use super::recorder::Recorder;
 use super::report::{Flow, Outcome, Report, Side};
-use super::settings::{BARE, Mode, PaceSetting, Settings};
+use super::settings::{BARE, Dialect, Mode, PaceSetting, Settings};
 use super::stamp::STAMP_LEN;
 use super::template::{Route, User, render};
 use super::{BenchError, Progress, message_template};
@@ -79,10 +79,10 @@ pub(super) fn fleet(settings: &Settings, clients: Clients, parts: &[Part]) -> (F
 }
 
 /// Who does what.
-fn parts(mode: Mode, count: u32) -> Vec<Part> {
+pub(super) fn parts(mode: Mode, count: u32) -> Vec<Part> {
     let user = |role, number| User { role, number };
     match mode {
-        Mode::Direct => (0..count)
+        Mode::Direct | Mode::Resume => (0..count)
             .flat_map(|pair| {
                 let (from, to) = (user(b's', pair), user(b'r', pair));
                 let sends = Some((pair, Route { from, to }));
@@ -131,6 +131,8 @@ struct Load<'a> {
     last: Nanos,
     /// Whether the measurement is over.
     draining: bool,
+    /// With `--v1`: when everybody has acknowledged what had come.
+    acknowledged: Nanos,
 }
 
 /// The books at one moment.
@@ -139,6 +141,7 @@ struct Mark {
     at: Nanos,
     received: u64,
     bytes: u64,
+    sent_bytes: u64,
     server: Option<Usage>,
     own: Option<Usage>,
 }
@@ -168,19 +171,32 @@ impl Fanout {
 }
 
 impl<'a> Load<'a> {
-    fn new(settings: &'a Settings, fleet: Fleet, expected: Expected, parts: &[Part]) -> Load<'a> {
+    fn new(
+        settings: &'a Settings,
+        mut fleet: Fleet,
+        expected: Expected,
+        parts: &[Part],
+    ) -> Load<'a> {
+        let is_v1 = settings.dialect == Dialect::V1;
         let streams = parts.iter().filter(|part| part.sends.is_some()).count();
         let now = fleet.clients.now();
         let (pace, pipeline) = match settings.pace {
-            PaceSetting::Pipeline(pipeline) => (Pace::closed(pipeline, streams), pipeline as usize),
+            PaceSetting::Pipeline(pipeline) => {
+                // When a message was sent is asked for again when its answer comes, which may be
+                // after the next was sent.
+                let places = if is_v1 { pipeline.saturating_mul(4) } else { pipeline };
+                (Pace::closed(places, streams), pipeline as usize)
+            }
             PaceSetting::Rate(rate) => (Pace::open(rate, streams, now), 1),
         };
+        let recorder = Recorder::new(now.after(settings.warmup), settings.duration);
+        fleet.answers = is_v1.then(|| Recorder::new(now.after(settings.warmup), settings.duration));
         Load {
             settings,
             fleet,
             expected,
             pace,
-            recorder: Recorder::new(now.after(settings.warmup), settings.duration),
+            recorder,
             lag: Histogram::new(),
             copies: if settings.mode == Mode::Fanout { settings.connections.into() } else { 1 },
             granted: 0,
@@ -191,6 +207,7 @@ impl<'a> Load<'a> {
             ended: None,
             last: now,
             draining: false,
+            acknowledged: now,
         }
     }
 
@@ -260,9 +277,15 @@ impl<'a> Load<'a> {
         } else if !self.draining && self.begun.is_some() && now >= self.recorder.next_tick() {
             self.recorder.tick(received, now);
         }
+        if self.settings.dialect == Dialect::V1 && now.since(self.acknowledged) >= ACK_AFTER {
+            self.acknowledged = now;
+            self.fleet.acknowledge();
+        }
         progress.show(now, || self.progress(now));
+        let is_answered =
+            self.settings.dialect == Dialect::Plain || self.fleet.tally.answered >= self.granted;
         self.draining
-            && (self.advanced >= self.granted * self.copies
+            && (self.advanced >= self.granted * self.copies && is_answered
                 || now.since(self.last) >= self.settings.drain
                 || !self.fleet.any_open())
     }
@@ -283,6 +306,7 @@ impl<'a> Load<'a> {
             at,
             received: self.fleet.tally.received,
             bytes: self.fleet.tally.bytes,
+            sent_bytes: self.fleet.tally.sent_bytes,
             server: self.settings.pid.and_then(process::usage),
             own: process::own_usage(),
         }
@@ -314,7 +338,7 @@ impl<'a> Load<'a> {
         match self.settings.mode {
             Mode::Direct => id & !1,
             Mode::Fanout => 0,
-            Mode::Echo | Mode::Idle => id,
+            Mode::Echo | Mode::Idle | Mode::Resume => id,
         }
     }
 
@@ -372,7 +396,7 @@ impl<'a> Load<'a> {
         }
     }
 
-    fn report(self) -> Report {
+    fn report(mut self) -> Report {
         let open_loop = matches!(self.pace, Pace::Open { .. });
         let (begun, ended) = (self.begun, self.ended);
         let between = |of: fn(&Mark) -> Option<Usage>, pid: Option<u32>| {
@@ -386,16 +410,19 @@ impl<'a> Load<'a> {
                 seconds: ended.at.since(begun.at).as_secs_f64(),
                 messages: ended.received - begun.received,
                 bytes: ended.bytes - begun.bytes,
+                sent_bytes: ended.sent_bytes - begun.sent_bytes,
             },
             _ => Flow::default(),
         };
         let (latency, intervals) = self.recorder.finish();
+        let answers = self.fleet.answers.take();
         let compression = self.fleet.compression.as_ref().map(|shared| shared.volume.clone());
         Report {
             settings: self.settings.clone(),
             outcome: Outcome::new(&self.fleet, self.granted, self.granted * self.copies),
             flow,
             latency,
+            answers: answers.map(|answers| answers.finish().0),
             lag: open_loop.then_some(self.lag),
             intervals,
             server,
@@ -408,6 +435,9 @@ impl<'a> Load<'a> {
 
 const NOBODY: Route =
     Route { from: User { role: b'u', number: 0 }, to: User { role: b'u', number: 0 } };
+
+/// With `--v1`: after so long everything is acknowledged.
+const ACK_AFTER: Duration = Duration::from_millis(250);
 
 const TIMEOUT_MAX: Duration = Duration::from_millis(100);
 

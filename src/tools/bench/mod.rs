@@ -6,6 +6,7 @@
 //! | `direct` | half of the connections | each its partner in the other half |
 //! | `fanout` | one publisher | all subscribers, every message |
 //! | `idle` | every connection once, or none | the same connection, or the next |
+//! | `resume` | half of the connections | each its partner, who was away and comes back |
 //!
 //! # What can be trusted
 //!
@@ -34,11 +35,15 @@
 //! reads (`benches/compare/rawecho`). They come back as they went, so they are counted by their
 //! length and not looked at; a missing byte shows as a lost message.
 //!
-//! Nothing here knows Switchboard: what its users and messages look like is a
-//! [`template`] like any other's.
+//! # Switchboard
+//!
+//! What its users and messages look like is a [`template`] like any other's. Only with `--v1` do
+//! clients do what `switchboard.v1` asks of them ([`dialect`]): they say hello, number their
+//! messages and acknowledge what comes, and an answer that is missing is a fault as well.
 
 pub mod chat;
 pub mod compressed;
+pub mod dialect;
 pub mod fleet;
 pub mod histogram;
 pub mod idle;
@@ -52,6 +57,7 @@ pub mod plot;
 pub mod process;
 pub mod recorder;
 pub mod report;
+mod resume;
 pub mod scanner;
 pub mod settings;
 pub mod stamp;
@@ -64,7 +70,7 @@ use std::time::Duration;
 
 pub use self::report::Report;
 pub use self::settings::Settings;
-use self::settings::{BARE, Mode};
+use self::settings::{BARE, Dialect, Mode};
 use crate::net::client::{ClientError, Clients, Nanos};
 use crate::wire::handshake::{AnswerError, InvalidRequest};
 
@@ -86,6 +92,7 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<Report
     match settings.mode {
         Mode::Idle => idle::run(settings, clients, &mut progress),
         Mode::Direct | Mode::Echo | Mode::Fanout => load::run(settings, clients, &mut progress),
+        Mode::Resume => resume::run(settings, clients, &mut progress),
     }
 }
 
@@ -93,6 +100,8 @@ pub fn run(settings: &Settings, progress: &mut dyn FnMut(&str)) -> Result<Report
 fn message_template(settings: &Settings) -> &str {
     match (&settings.message, settings.mode) {
         (Some(message), _) => message,
+        (None, Mode::Fanout) if settings.dialect == Dialect::V1 => dialect::GROUP_MESSAGE,
+        (None, _) if settings.dialect == Dialect::V1 => dialect::DIRECT_MESSAGE,
         (None, Mode::Direct) => DIRECT_MESSAGE,
         (None, Mode::Idle) if settings.register.is_some() => DIRECT_MESSAGE,
         (None, _) => BARE,
@@ -133,6 +142,11 @@ impl fmt::Debug for Progress<'_> {
 pub enum BenchError {
     /// Waiting for events failed, or there is no such name.
     Client(ClientError),
+    /// The server does not speak `switchboard.v1`, or has not welcomed all.
+    Unwelcome {
+        /// How many connections were welcome.
+        welcome: u64,
+    },
     /// The server closed a connection before the first message.
     Closed {
         /// Which, and what it said.
@@ -208,6 +222,9 @@ impl fmt::Display for BenchError {
                 write!(f, "{addr} does not open a WebSocket{}: {error}", after(open))
             }
             BenchError::Request(error) => write!(f, "the URL cannot be requested: {error}"),
+            BenchError::Unwelcome { welcome } => {
+                write!(f, "--v1: no welcome (after {welcome} of them)")
+            }
             BenchError::Silent { addr, open } => {
                 write!(f, "{addr} does not answer{}", after(open))
             }

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::compressed::{OFFER, Talk};
+use super::dialect::V1;
 use super::fleet::{Conn, Fleet, Part};
 use super::intake::Deaf;
 use super::outgoing::append_frame;
-use super::settings::{Protocol, Settings};
+use super::settings::{Dialect, Protocol, Settings};
 use super::template::{User, fill_id};
 use super::{BenchError, Progress};
 use crate::net::Io;
@@ -78,7 +79,11 @@ impl<'a> Opening<'a> {
 
     fn begin(&mut self) -> Result<(), BenchError> {
         let number = self.handshakes.len();
-        let handshake = ClientHandshake::new(self.host, &self.targets[number], nonce(), &[])
+        let protocols: &[&str] = match self.settings.dialect {
+            Dialect::Plain => &[],
+            Dialect::V1 => &[V1],
+        };
+        let handshake = ClientHandshake::new(self.host, &self.targets[number], nonce(), protocols)
             .map_err(BenchError::Request)?;
         let handshake = match self.fleet.compression {
             Some(_) => handshake.with_deflate(OFFER),
@@ -141,6 +146,11 @@ impl<'a> Opening<'a> {
             under_way.answer.extend_from_slice(&self.fleet.buffer[..read]);
             match under_way.handshake.check_response(&under_way.answer) {
                 Ok(Parsed::Partial) => {}
+                Ok(Parsed::Complete { value, .. })
+                    if self.settings.dialect == Dialect::V1 && value.protocol != Some(V1) =>
+                {
+                    return Err(BenchError::Unwelcome { welcome: self.open as u64 });
+                }
                 Ok(Parsed::Complete { value, len }) => {
                     let mut frames = under_way.answer.split_off(len);
                     self.handshakes[id] = None;
@@ -166,7 +176,14 @@ impl<'a> Opening<'a> {
         conn.is_open = true;
         let hello = self.settings.hello.as_ref().map(|hello| fill_id(hello, conn.part.user));
         let hello = hello.as_deref().map(str::as_bytes);
-        let mut deaf = Deaf { control: &mut conn.control, key };
+        if self.settings.dialect == Dialect::V1 {
+            conn.duty = Some(Box::default());
+            if let Some(greeting) = &self.fleet.greeting {
+                append_frame(&mut conn.control.replies, Opcode::Text, key, greeting.as_bytes());
+            }
+        }
+        let duty = conn.duty.as_deref_mut();
+        let mut deaf = Deaf { control: &mut conn.control, key, duty };
         let fed = match &mut self.fleet.compression {
             Some(compression) => {
                 let talk = conn.talk.insert(Box::new(Talk::new(compression, agreed)));

@@ -13,6 +13,7 @@
 use std::rc::Rc;
 
 use super::chat::Chat;
+use super::dialect::number_digits;
 use super::stamp::{STAMP_LEN, stamp};
 use super::template::{Party, Rendered, Route};
 use crate::wire::{FrameHeader, MaskingKey, Opcode, Rsv};
@@ -30,6 +31,7 @@ pub struct Outgoing {
     stamp_at: usize,
     stamp_len: usize,
     names_at: Vec<(usize, Party)>,
+    numbers_at: Vec<usize>,
     /// What follows the stamp, if it is another in each message.
     chat: Option<Rc<Chat>>,
 }
@@ -69,6 +71,7 @@ impl Outgoing {
                 .iter()
                 .map(|(at, party)| (header_len + at, *party))
                 .collect(),
+            numbers_at: message.numbers_at.iter().map(|at| header_len + at).collect(),
             chat: None,
         }
     }
@@ -117,6 +120,16 @@ impl Outgoing {
                 Ok(place) => *place = masked,
                 // The last digits are what fits.
                 Err(_) => place.copy_from_slice(&masked[STAMP_LEN - self.stamp_len..]),
+            }
+        }
+        for place in 0..self.numbers_at.len() {
+            let at = self.numbers_at[place];
+            let key = key_at(self.key, at - self.header_len());
+            let frames = self.run[..len].chunks_exact_mut(self.frame_len);
+            for (number, frame) in (sequence..).zip(frames) {
+                let mut masked = number_digits(number);
+                key.apply(&mut masked);
+                frame[at..at + masked.len()].copy_from_slice(&masked);
             }
         }
         for place in 0..self.names_at.len() {
@@ -234,7 +247,7 @@ mod tests {
 
     #[test]
     fn frames_carry_their_numbers_and_names() {
-        let template = r#"{"to":"{to}","from":"{from}","content":"{content}"}"#;
+        let template = r#"{"to":"{to}","id":{number},"from":"{from}","content":"{content}"}"#;
         for size in [16, 17, 100, 200, 70_000] {
             let body = content(size, Filler::Ascii);
             let message = render(template, route(0), &body).unwrap();
@@ -243,7 +256,9 @@ mod tests {
             let filler = String::from_utf8(body[16..].to_vec()).unwrap();
             for (number, payload) in (254..).zip(payloads(&bytes)) {
                 let wanted = format!(
-                    r#"{{"to":"r000007","from":"s000007","content":"000007{number:010x}{filler}"}}"#
+                    r#"{{"to":"r000007","id":{},"from":"s000007","content":"{}{filler}"}}"#,
+                    10_000_000 + number,
+                    format_args!("000007{number:010x}"),
                 );
                 assert_eq!(payload, wanted, "{size}");
             }

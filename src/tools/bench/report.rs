@@ -5,17 +5,21 @@
 //! | field | what it is |
 //! |---|---|
 //! | `url`, `mode`, `connections`, `size` | what was asked for |
-//! | `protocol`, `kind`, `pipeline`, `rate` | likewise |
+//! | `protocol`, `dialect`, `kind`, `pipeline`, `rate` | likewise |
 //! | `seconds` | the measured time |
 //! | `messages` | messages received in it; with `fanout`, deliveries |
 //! | `messages_per_s`, `bytes_per_s` | the same per second; bytes with their frame headers |
+//! | `received_bytes_per_message`, `sent_bytes_per_message` | everything on the wire, by the messages |
 //! | `latency_us` | latencies of messages that were sent (with a rate: due) in it; see below |
+//! | `answer_us` | with `--v1`: from a message to the server's `ok`; likewise |
 //! | `lag_us` | with a rate: how late the load generator sent; likewise |
 //! | `sent` | messages sent in the whole run, warm-up and all |
 //! | `expected` | how often they should have come; with `fanout`, once to each subscriber |
 //! | `received` | how often they did; `expected` = `received` + `lost` |
 //! | `lost`, `duplicates`, `disorder` | faults |
 //! | `damaged`, `misdelivered` | faults |
+//! | `answered`, `unanswered` | with `--v1`: messages with an `ok`, and those without: faults |
+//! | `refused` | with `--v1`: refusals and gaps: faults |
 //! | `foreign` | messages that are none of ours: greetings, notices, errors |
 //! | `closed_early`, `first_close` | connections that the server ended; what the first one said |
 //! | `interrupted` | whether a signal ended the run |
@@ -41,13 +45,14 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::compressed::Volume;
+use super::dialect;
 use super::fleet::Fleet;
 use super::histogram::Histogram;
 use super::intake::Tally;
 use super::outgoing::Filler;
 use super::process::Usage;
 use super::recorder::Interval;
-use super::settings::{Mode, PaceSetting, Protocol, Settings};
+use super::settings::{Dialect, Mode, PaceSetting, Protocol, Settings};
 
 /// The result of a run.
 #[derive(Clone, Debug)]
@@ -60,6 +65,8 @@ pub struct Report {
     pub flow: Flow,
     /// Latencies in the measured time, in nanoseconds.
     pub latency: Histogram,
+    /// With `--v1`: from messages to their answers, in nanoseconds.
+    pub answers: Option<Histogram>,
     /// How late an open loop sent, in nanoseconds.
     pub lag: Option<Histogram>,
     /// The measured time in pieces.
@@ -89,6 +96,8 @@ pub struct Outcome {
     pub first_close: Option<String>,
     /// Whether a signal ended the run.
     pub interrupted: bool,
+    /// Whether every message is answered in this dialect.
+    pub is_answered: bool,
 }
 
 impl Outcome {
@@ -101,6 +110,7 @@ impl Outcome {
             closed_early: fleet.lost,
             first_close: fleet.first_loss.clone(),
             interrupted: fleet.interrupted,
+            is_answered: fleet.conns.iter().any(|conn| conn.duty.is_some()),
         }
     }
 
@@ -109,12 +119,17 @@ impl Outcome {
         self.expected.saturating_sub(self.tally.received)
     }
 
+    /// Messages of which the server never said that it has taken them, though it should have.
+    pub fn unanswered(&self) -> u64 {
+        if self.is_answered { self.sent.saturating_sub(self.tally.answered) } else { 0 }
+    }
+
     /// Whether every message came once, in order, unchanged, and no connection was ended.
     pub fn is_clean(&self) -> bool {
-        let Tally { duplicates, disorder, damaged, misdelivered, .. } = self.tally;
-        [self.lost(), duplicates, disorder, damaged, misdelivered, self.closed_early.into()]
-            .iter()
-            .all(|faults| *faults == 0)
+        let Tally { duplicates, disorder, damaged, misdelivered, refused, .. } = self.tally;
+        let faults = [self.lost(), duplicates, disorder, damaged, misdelivered];
+        let more = [self.unanswered(), refused, self.closed_early.into()];
+        faults.iter().chain(&more).all(|faults| *faults == 0)
     }
 }
 
@@ -127,9 +142,15 @@ pub struct Flow {
     pub messages: u64,
     /// Bytes, with frame headers.
     pub bytes: u64,
+    /// Bytes that were sent in that time, likewise.
+    pub sent_bytes: u64,
 }
 
 impl Flow {
+    fn per_message(&self, bytes: u64) -> f64 {
+        if self.messages > 0 { bytes as f64 / self.messages as f64 } else { 0.0 }
+    }
+
     fn per_second(&self, count: u64) -> f64 {
         if self.seconds > 0.0 { count as f64 / self.seconds } else { 0.0 }
     }
@@ -268,6 +289,10 @@ impl Report {
             "url": settings.url.to_string(),
             "mode": settings.mode.name(),
             "protocol": settings.protocol.name(),
+            "dialect": match settings.dialect {
+                Dialect::Plain => None,
+                Dialect::V1 => Some(dialect::V1),
+            },
             "connections": settings.connections,
             "size": settings.size,
             "kind": if settings.deflate { "chat" } else { kind(settings.filler) },
@@ -277,7 +302,10 @@ impl Report {
             "messages": flow.messages,
             "messages_per_s": rounded(flow.per_second(flow.messages)),
             "bytes_per_s": rounded(flow.per_second(flow.bytes)),
+            "received_bytes_per_message": rounded(flow.per_message(flow.bytes)),
+            "sent_bytes_per_message": rounded(flow.per_message(flow.sent_bytes)),
             "latency_us": latency_json(&self.latency),
+            "answer_us": self.answers.as_ref().map(latency_json),
             "lag_us": self.lag.as_ref().map(latency_json),
             "sent": outcome.sent,
             "expected": outcome.expected,
@@ -287,6 +315,9 @@ impl Report {
             "disorder": disorder,
             "damaged": damaged,
             "misdelivered": misdelivered,
+            "answered": outcome.is_answered.then_some(outcome.tally.answered),
+            "unanswered": outcome.is_answered.then(|| outcome.unanswered()),
+            "refused": outcome.is_answered.then_some(outcome.tally.refused),
             "foreign": foreign,
             "closed_early": outcome.closed_early,
             "first_close": outcome.first_close,
@@ -317,6 +348,15 @@ impl Report {
         if self.latency.total() > 0 {
             table.line("latency", &latency_line(&self.latency));
         }
+        if let Some(answers) = self.answers.as_ref().filter(|answers| answers.total() > 0) {
+            table.line("answered in", &latency_line(answers));
+        }
+        if flow.messages > 0 {
+            let (received, sent) =
+                (flow.per_message(flow.bytes), flow.per_message(flow.sent_bytes));
+            let wire = format!("{received:.1} bytes received and {sent:.1} sent per message");
+            table.line("on the wire", &wire);
+        }
         if let Some(lag) = &self.lag {
             table.line("sent late by", &latency_line(lag));
         }
@@ -341,17 +381,25 @@ impl Report {
     pub fn title(&self) -> String {
         let Settings { mode, protocol, url, connections, size, filler, pace, .. } = &self.settings;
         let who = match mode {
-            Mode::Direct => "pairs",
+            Mode::Direct | Mode::Resume => "pairs",
             Mode::Fanout => "subscribers",
             Mode::Echo | Mode::Idle => "connections",
         };
         let pace = match pace {
-            PaceSetting::Pipeline(_) if *mode == Mode::Idle => String::new(),
+            PaceSetting::Pipeline(1) if *mode == Mode::Idle => String::new(),
+            PaceSetting::Pipeline(each) if *mode == Mode::Idle => format!(", {each} messages each"),
+            PaceSetting::Pipeline(_) if *mode == Mode::Resume => {
+                format!(", {} kept for each", self.settings.kept)
+            }
             PaceSetting::Pipeline(pipeline) => format!(", {pipeline} outstanding"),
             PaceSetting::Rate(rate) => format!(", {rate} messages/s"),
         };
         let kind = if self.settings.deflate { "chat" } else { kind(*filler) };
-        let raw = if *protocol == Protocol::Raw { "raw " } else { "" };
+        let raw = match (protocol, self.settings.dialect) {
+            (Protocol::Raw, _) => "raw ",
+            (_, Dialect::V1) => "v1 ",
+            _ => "",
+        };
         format!("{raw}{} {url}: {connections} {who}, {size} bytes {kind}{pace}", mode.name())
     }
 }
@@ -374,6 +422,12 @@ impl Outcome {
              {misdelivered} misdelivered"
         );
         table.line("", &faults);
+        if self.is_answered {
+            let (answered, refused) = (whole(self.tally.answered), self.tally.refused);
+            let unanswered = self.unanswered();
+            let answers = format!("{answered} answered, {unanswered} not, {refused} refused");
+            table.line("", &answers);
+        }
         if foreign > 0 {
             table.line("", &format!("{} messages that are none of ours", whole(foreign)));
         }

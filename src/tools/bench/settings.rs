@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::dialect::Dialect;
 use super::outgoing::Filler;
 use super::stamp::{STAMP_LEN, STREAM_MAX};
 use super::template::{self, TemplateError};
@@ -19,6 +20,8 @@ pub struct Settings {
     pub mode: Mode,
     /// What is spoken on the connections.
     pub protocol: Protocol,
+    /// What is spoken in it.
+    pub dialect: Dialect,
     /// How many: connections, pairs (`Direct`) or subscribers (`Fanout`).
     pub connections: u32,
     /// Length of the content of each message in bytes.
@@ -44,8 +47,10 @@ pub struct Settings {
     pub hello: Option<String>,
     /// What a message looks like, a template; without one, it is the content and nothing else.
     pub message: Option<String>,
-    /// Over how many connections `Idle` sends a message, one each.
+    /// Over how many connections `Idle` sends messages, as many each as the pipeline has.
     pub active: u32,
+    /// How many messages `Resume` has kept for each receiver.
+    pub kept: u32,
     /// The process whose processor time and memory are read.
     pub pid: Option<u32>,
     /// What is checked of a message.
@@ -67,15 +72,18 @@ pub enum Mode {
     Fanout,
     /// Connections that are held open.
     Idle,
+    /// Receivers that come back for what was kept for them.
+    Resume,
 }
 
 impl Mode {
     /// All of them with their names, in the order of the help text.
-    pub const ALL: [(&'static str, Mode); 4] = [
+    pub const ALL: [(&'static str, Mode); 5] = [
         ("echo", Mode::Echo),
         ("direct", Mode::Direct),
         ("fanout", Mode::Fanout),
         ("idle", Mode::Idle),
+        ("resume", Mode::Resume),
     ];
 
     /// The name on the command line.
@@ -138,6 +146,7 @@ impl Settings {
             url,
             mode: Mode::Echo,
             protocol: Protocol::WebSocket,
+            dialect: Dialect::Plain,
             connections: 64,
             size: 125,
             filler: Filler::Binary,
@@ -151,6 +160,7 @@ impl Settings {
             hello: None,
             message: None,
             active: 0,
+            kept: 1_000,
             pid: None,
             verify: Verify::Content,
             output: OutputForm::Table,
@@ -182,8 +192,19 @@ impl Settings {
         if self.connections >= STREAM_MAX {
             return Err(SettingsError::Connections);
         }
-        if self.mode == Mode::Idle && matches!(self.pace, PaceSetting::Rate(_)) {
+        let is_paced = !matches!(self.mode, Mode::Idle | Mode::Resume);
+        if !is_paced && matches!(self.pace, PaceSetting::Rate(_)) {
             return Err(SettingsError::IdleRate);
+        }
+        if self.dialect == Dialect::V1 {
+            if self.deflate || self.protocol == Protocol::Raw {
+                return Err(SettingsError::V1Alone);
+            }
+            if self.mode == Mode::Echo {
+                return Err(SettingsError::V1Echo);
+            }
+        } else if self.mode == Mode::Resume {
+            return Err(SettingsError::ResumeV1);
         }
         let users = self.mode == Mode::Direct || self.register.is_some() || self.hello.is_some();
         if self.protocol == Protocol::Raw && users {
@@ -200,8 +221,14 @@ pub enum SettingsError {
     Connections,
     /// This build cannot compress.
     DeflateAbsent,
-    /// Idle connections have no rate.
+    /// Idle and resuming connections have no rate.
     IdleRate,
+    /// Nothing is kept in other dialects.
+    ResumeV1,
+    /// This dialect is spoken on a WebSocket, and not compressed here.
+    V1Alone,
+    /// Nobody gets back there what he sends.
+    V1Echo,
     /// The message has no place for its content.
     Message(TemplateError),
     /// A server that does not read what it passes on has no users.
@@ -219,7 +246,14 @@ impl fmt::Display for SettingsError {
             SettingsError::DeflateAbsent => {
                 f.write_str("--deflate: this build has no compression (the feature deflate)")
             }
-            SettingsError::IdleRate => f.write_str("--rate: connections of --mode idle have none"),
+            SettingsError::IdleRate => {
+                f.write_str("--rate: connections of --mode idle and resume have none")
+            }
+            SettingsError::ResumeV1 => f.write_str("--mode resume: needs --v1"),
+            SettingsError::V1Alone => f.write_str("--v1: neither with --deflate nor with --raw"),
+            SettingsError::V1Echo => {
+                f.write_str("--v1: needs --mode direct, fanout, idle or resume")
+            }
             SettingsError::Message(error) => write!(f, "--message: {error}"),
             SettingsError::RawUsers => f.write_str(
                 "--raw: a server that reads nothing has no users (direct, --register, --hello)",
@@ -257,6 +291,15 @@ mod tests {
         assert_eq!(none.check(), Err(SettingsError::Message(TemplateError)));
         let idle = Settings { mode: Mode::Idle, pace: PaceSetting::Rate(1), ..plain.clone() };
         assert_eq!(idle.check(), Err(SettingsError::IdleRate));
+        let v1 = Settings { dialect: Dialect::V1, ..plain.clone() };
+        assert_eq!(v1.check(), Err(SettingsError::V1Echo));
+        let v1 = Settings { mode: Mode::Resume, ..v1 };
+        assert_eq!(v1.check(), Ok(()));
+        let raw = Settings { protocol: Protocol::Raw, ..v1.clone() };
+        assert_eq!(raw.check(), Err(SettingsError::V1Alone));
+        assert_eq!(Settings { deflate: true, ..v1.clone() }.check(), Err(SettingsError::V1Alone));
+        let plain_resume = Settings { dialect: Dialect::Plain, ..v1 };
+        assert_eq!(plain_resume.check(), Err(SettingsError::ResumeV1));
         let raw = Settings { protocol: Protocol::Raw, ..plain };
         assert_eq!(raw.check(), Ok(()));
         for mode in [Mode::Direct, Mode::Echo] {

@@ -10,6 +10,7 @@
 //! | `{id}` | the user of the connection |
 //! | `{from}` | the user who sends |
 //! | `{to}` | the user who is to receive |
+//! | `{number}` | the number of the message, of its sender: from 10000000 on, always eight digits |
 //! | `{content}` | the content: a stamp, then filler up to `--size` |
 //!
 //! A user's name is a letter and six hex digits: `s` for senders, `r` for receivers, `u` for
@@ -18,6 +19,7 @@
 
 use std::fmt;
 
+use super::dialect::number_digits;
 use super::stamp::{NAME_DIGITS, name_digits};
 
 /// A user of the server under test.
@@ -73,6 +75,8 @@ pub struct Rendered {
     pub content_at: usize,
     /// Where the digits of names are, and whose.
     pub names_at: Vec<(usize, Party)>,
+    /// Where the digits of its number are.
+    pub numbers_at: Vec<usize>,
 }
 
 /// Replaces the placeholders of a message.
@@ -81,7 +85,12 @@ pub struct Rendered {
 ///
 /// [`TemplateError`] unless there is one `{content}`.
 pub fn render(template: &str, route: Route, content: &[u8]) -> Result<Rendered, TemplateError> {
-    let mut rendered = Rendered { payload: Vec::new(), content_at: 0, names_at: Vec::new() };
+    let mut rendered = Rendered {
+        payload: Vec::new(),
+        content_at: 0,
+        names_at: Vec::new(),
+        numbers_at: Vec::new(),
+    };
     let mut contents = 0;
     for part in Parts(template) {
         let payload = &mut rendered.payload;
@@ -94,6 +103,11 @@ pub fn render(template: &str, route: Route, content: &[u8]) -> Result<Rendered, 
                 contents += 1;
                 rendered.content_at = payload.len();
                 payload.extend_from_slice(content);
+                continue;
+            }
+            Part::Number => {
+                rendered.numbers_at.push(payload.len());
+                payload.extend_from_slice(&number_digits(0));
                 continue;
             }
             Part::From | Part::Id => Party::From,
@@ -114,6 +128,7 @@ pub fn fill_id(template: &str, user: User) -> String {
         Part::From | Part::Id => user.to_string(),
         Part::To => TO.to_owned(),
         Part::Content => CONTENT.to_owned(),
+        Part::Number => NUMBER.to_owned(),
     };
     Parts(template).map(part).collect()
 }
@@ -141,6 +156,7 @@ enum Part<'t> {
     Content,
     From,
     Id,
+    Number,
     To,
 }
 
@@ -171,10 +187,16 @@ impl<'t> Iterator for Parts<'t> {
 
 const CONTENT: &str = "{content}";
 const ID: &str = "{id}";
+const NUMBER: &str = "{number}";
 const TO: &str = "{to}";
 
-const PLACEHOLDERS: &[(&str, Part<'static>)] =
-    &[(CONTENT, Part::Content), ("{from}", Part::From), (ID, Part::Id), (TO, Part::To)];
+const PLACEHOLDERS: &[(&str, Part<'static>)] = &[
+    (CONTENT, Part::Content),
+    ("{from}", Part::From),
+    (ID, Part::Id),
+    (NUMBER, Part::Number),
+    (TO, Part::To),
+];
 
 #[cfg(test)]
 mod tests {

@@ -5,8 +5,8 @@
  *     message, gap -> history (localStorage) -> conversation -> screen
  *
  * Groups take the place that rooms have in the plain dialect: the address `#tea` is the group
- * `tea`, without one it is the lobby. What is not sent yet is in the client's outbox, what was sent or has
- * come in the page's history; a message has one name in both, and is shown once.
+ * `tea`, without one it is the lobby. What is not sent yet is in the client's outbox, what was sent
+ * or has come in the page's history; a message has one name in both, and is shown once.
  */
 
 import { History } from './chat-history.js';

@@ -43,8 +43,8 @@ async function to(page, name) {
   await page.press('#to', 'Enter');
 }
 
-// Writes `name 1` to `name COUNT`, as fast as `pause` ms between them; goes on where it was when the
-// window was reloaded. What is returned is settled when all are written.
+// Writes `name 1` to `name COUNT` with `pause` ms in between; goes on where it was when the window
+// was reloaded. What is returned is settled when all are written.
 function type(page, name, count, pause) {
   return page.evaluate(async ([words, last, ms]) => {
     const key = `typed ${words}`;
@@ -225,6 +225,10 @@ test('a server that is killed while both write, and keeps its data', async () =>
     assert.equal(seen.length, 240);
     assert.deepEqual(await notes(page), []);
   }
+  // One order, that of the server, in both windows: one's own messages are in it, too.
+  const there = JSON.stringify(await texts(bob));
+  await alice.waitForFunction((expected) => JSON.stringify([
+    ...document.querySelectorAll('#log .text')].map((node) => node.textContent)) === expected, there);
   await desk.close(CUT);
 });
 

@@ -97,36 +97,6 @@ fn idle_holds_connections_open_and_reads_the_memory() {
 }
 
 #[test]
-fn v1_clients_number_answer_and_acknowledge() {
-    let server = Process::start(command(&["serve", "--log-messages", "100"]));
-    // One server for all: a client's numbers begin anew in each run.
-    for form in [
-        "--mode direct --connections 7",
-        "--mode direct --connections 3 --pipeline 40 --size 300",
-        "--mode direct --connections 3 --rate 40 --size 20000",
-        "--mode fanout --connections 9 --pipeline 4",
-        "--mode fanout --connections 9 --rate 100",
-        "--mode idle --connections 20 --pipeline 10",
-        "--mode resume --connections 3 --kept 90",
-        "--mode resume --connections 3 --kept 90 --size 300",
-    ] {
-        let report = measured(server.addr, &format!("--v1 {form}"));
-        let sent = report["sent"].as_u64().expect("a number");
-        assert!(sent > 0, "{form}: {report}");
-        assert_eq!(report["answered"], report["sent"], "{form}: {report}");
-        assert_eq!(report["received"], report["expected"], "{form}: {report}");
-        assert_eq!(report["foreign"], 0, "{form}: {report}");
-        let is_timed = form.contains("direct") || form.contains("fanout");
-        assert_eq!(report["answer_us"]["count"].as_u64() > Some(0), is_timed, "{form}: {report}");
-    }
-    // A log that has no room for all of it refuses the rest, and that shows.
-    let line = "--v1 --mode resume --kept 101 --drain 200ms";
-    let (output, report) = run(server.addr, line);
-    assert_eq!(output.status.code(), Some(1), "{report}");
-    assert!(report["refused"].as_u64() > Some(0), "{report}");
-}
-
-#[test]
 fn json_has_every_documented_field() {
     let server = Process::echo(&[]);
     let report = measured(server.addr, &format!("--pid {}", server.id()));

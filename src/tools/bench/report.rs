@@ -9,7 +9,7 @@
 //! | `seconds` | the measured time |
 //! | `messages` | messages received in it; with `fanout`, deliveries |
 //! | `messages_per_s`, `bytes_per_s` | the same per second; bytes with their frame headers |
-//! | `received_bytes_per_message`, `sent_bytes_per_message` | everything on the wire, by the messages |
+//! | `received_bytes_per_message`, `sent_bytes_per_message` | all on the wire, by the messages |
 //! | `latency_us` | latencies of messages that were sent (with a rate: due) in it; see below |
 //! | `answer_us` | with `--v1`: from a message to the server's `ok`; likewise |
 //! | `lag_us` | with a rate: how late the load generator sent; likewise |

@@ -212,7 +212,9 @@ impl<S: Store> Book<S> {
 
     /// A connection of the user speaks switchboard.v1.
     pub fn arrive(&mut self, key: UserKey, conn: ConnId, client: &Rc<str>) {
-        self.users[key.0].devices.push(Device { conn, client: Rc::clone(client) });
+        let devices = &mut self.users[key.0].devices;
+        reserve_one(devices);
+        devices.push(Device { conn, client: Rc::clone(client) });
     }
 
     /// It is gone. The user stays; see [`Book::forget_idle`].
@@ -302,6 +304,7 @@ impl<S: Store> Book<S> {
             let gone = record.clients.swap_remove(at);
             self.store.note(Change::ForgetClient { user: name, client: &gone.name });
         }
+        reserve_one(&mut record.clients);
         record.clients.push(Client { name: Rc::clone(client), numbers, seen: now });
     }
 
@@ -536,5 +539,12 @@ impl<S: Store> Book<S> {
             user.touched = self.open;
             self.touched.push(Touched { key, name: Rc::clone(&user.name) });
         }
+    }
+}
+
+/// Room for one, where there is nothing: most users have one device, and a vector begins with four.
+fn reserve_one<T>(list: &mut Vec<T>) {
+    if list.is_empty() {
+        list.reserve_exact(1);
     }
 }

@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::sockets::Network;
 use crate::outbox::Outbox;
 
 /// A connected, non-blocking socket.
@@ -74,28 +75,6 @@ impl Transport {
         }
     }
 
-    /// One `write` or `writev` of what an outbox has; also says how many bytes were offered.
-    ///
-    /// A few frames for many are put together in `scratch`: they are warm, since they have just
-    /// been written to somebody else, and copying them costs less than the slices of a `writev`.
-    pub fn write(&mut self, outbox: &Outbox, scratch: &mut Vec<u8>) -> (Io, usize) {
-        if outbox.is_contiguous() {
-            let bytes = outbox.front();
-            return (self.write_bytes(bytes), bytes.len());
-        }
-        if outbox.len() <= GATHERED_MAX_BYTES {
-            let mut slices = [IoSlice::new(&[]); GATHERED_MAX_SLICES];
-            let filled = outbox.io_slices(&mut slices);
-            scratch.clear();
-            slices[..filled].iter().for_each(|slice| scratch.extend_from_slice(slice));
-            return (self.write_bytes(scratch), scratch.len());
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let filled = outbox.io_slices(&mut slices);
-        let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
-        (self.write_slices(&slices[..filled]), offered)
-    }
-
     /// One `writev`.
     pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> Io {
         loop {
@@ -119,6 +98,54 @@ impl Transport {
             Transport::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Transport::Unix(stream) => stream.shutdown(Shutdown::Write),
         };
+    }
+}
+
+/// The kernel's sockets, as [`Sockets`](super::sockets::Sockets) uses them.
+#[derive(Debug, Default)]
+pub(super) struct Kernel {
+    /// Where frames are put together for a `write`.
+    scratch: Vec<u8>,
+}
+
+impl Network for Kernel {
+    type Socket = Transport;
+
+    fn read(&mut self, socket: &mut Transport, buffer: &mut [u8]) -> Io {
+        socket.read(buffer)
+    }
+
+    /// A few frames for many are put together in `scratch`: they are warm, since they have just
+    /// been written to somebody else, and copying them costs less than the slices of a `writev`.
+    fn write(&mut self, socket: &mut Transport, outbox: &Outbox) -> (Io, usize) {
+        if outbox.is_contiguous() {
+            let bytes = outbox.front();
+            return (socket.write_bytes(bytes), bytes.len());
+        }
+        if outbox.len() <= GATHERED_MAX_BYTES {
+            let mut slices = [IoSlice::new(&[]); GATHERED_MAX_SLICES];
+            let filled = outbox.io_slices(&mut slices);
+            self.scratch.clear();
+            slices[..filled].iter().for_each(|slice| self.scratch.extend_from_slice(slice));
+            return (socket.write_bytes(&self.scratch), self.scratch.len());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let filled = outbox.io_slices(&mut slices);
+        let offered = slices[..filled].iter().map(|slice| slice.len()).sum();
+        (socket.write_slices(&slices[..filled]), offered)
+    }
+
+    fn write_slices(&mut self, socket: &mut Transport, slices: &[IoSlice<'_>]) -> Io {
+        socket.write_slices(slices)
+    }
+
+    fn shut_down(&mut self, socket: &mut Transport) {
+        socket.shut_down();
+    }
+
+    fn release(&mut self, socket: Transport) {
+        // That closes the descriptor, and takes it out of the event queue.
+        drop(socket);
     }
 }
 

@@ -91,7 +91,6 @@ impl<H: Ledger> Network<H> {
             now: Millis(0),
             lines: [const { None }; CLIENTS],
             serial: 0,
-            // The plain inflater takes its time.
             // The plain inflater is slow: what takes 6 s for an input is reported as a hang where
             // the machine is busy.
             allowance: if script.has_offers() { 15_000 } else { 150_000 },

@@ -1,25 +1,26 @@
-//! The event loop of a fake network: the steps of `net::reactor`, one by one and in its order, with
-//! [`Link`]s for sockets and a number for the time. Whoever changes one changes the other.
+//! The event loop of a fake network: the steps of `net::reactor` in its order, with [`Link`]s for
+//! sockets and a number for the time. What reads, writes and closes is the server's own
+//! [`Sockets`]; accepting, and the queue of edges, are this module's.
 //!
 //! At the end of every tick it checks what must hold at any time.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 
-use switchboard::engine::{Action, Door, Engine, Flow, Handler, Remote, Space};
+use switchboard::engine::{Door, Engine, Handler, Remote};
+use switchboard::net::{Edge, Io, Network, Sockets};
+use switchboard::outbox::Outbox;
 use switchboard::timer::{Millis, UnixMillis};
 use switchboard::{ConnId, Limits};
 
-use super::link::{Io, Link};
+use super::link::Link;
 use super::random::Random;
 
-struct Socket {
-    id: ConnId,
-    link: usize,
-    finishing: bool,
-    /// In `ready`.
-    ready: bool,
-}
+/// The fake connections, as the server's sockets: each is its place here.
+#[derive(Default)]
+pub struct Links(Vec<Link>);
 
 pub struct Driver<H> {
     pub engine: Engine<H>,
@@ -27,12 +28,10 @@ pub struct Driver<H> {
     pub now: Millis,
     /// The time by the calendar at the start; it is moved when somebody sets the clock.
     pub epoch: UnixMillis,
-    pub links: Vec<Link>,
-    sockets: Vec<Option<Socket>>,
+    pub links: Links,
+    sockets: Sockets<Links>,
     backlog: VecDeque<usize>,
     events: VecDeque<usize>,
-    ready: Vec<ConnId>,
-    buffer: Vec<u8>,
     listening: bool,
     /// What was found wrong, in words.
     pub faults: Vec<String>,
@@ -45,17 +44,17 @@ impl<H: Handler> Driver<H> {
     pub fn new(limits: Limits, handler: H) -> Driver<H> {
         let mut engine = Engine::new(limits, handler);
         engine.set_lend_min_bytes(LEND_MIN_BYTES);
+        let mut sockets = Sockets::new(&limits);
+        sockets.set_early_flush_bytes(EARLY_FLUSH_BYTES);
         Driver {
             engine,
             limits,
             now: Millis(0),
             epoch: UnixMillis(1_800_000_000_000),
-            links: Vec::new(),
-            sockets: Vec::new(),
+            links: Links::default(),
+            sockets,
             backlog: VecDeque::new(),
             events: VecDeque::new(),
-            ready: Vec::new(),
-            buffer: vec![0; limits.read_buffer_bytes as usize],
             listening: true,
             faults: Vec::new(),
             progress: 0,
@@ -105,7 +104,7 @@ impl<H: Handler> Driver<H> {
     pub fn is_idle(&self) -> bool {
         self.events.is_empty()
             && self.backlog.is_empty()
-            && self.ready.is_empty()
+            && !self.sockets.has_ready()
             && !self.engine.has_work()
     }
 
@@ -114,21 +113,22 @@ impl<H: Handler> Driver<H> {
     pub fn tick(&mut self) {
         let before = self.progress;
         let busy = !self.is_idle();
-        let events: Vec<usize> = self.events.drain(..).collect();
+        let edges = self.wait();
         self.engine.begin_tick(self.now, self.epoch.after(self.now.0));
         self.accept();
-        self.read(&events);
+        self.read(edges);
         self.engine.run_timers();
         self.engine.before_flush();
-        self.flush();
-        self.reap();
+        self.progress += self.sockets.flush(&mut self.engine, &mut self.links) as u64;
+        self.progress += self.sockets.reap(&mut self.engine, &mut self.links) as u64;
         self.check(busy && before == self.progress);
     }
 
     pub fn stop(&mut self) {
         self.listening = false;
+        let links = &mut self.links;
         self.backlog.retain(|link| {
-            let link = &mut self.links[*link];
+            let link = &mut links[*link];
             if link.door == Door::Public {
                 link.refuse();
             }
@@ -149,172 +149,40 @@ impl<H: Handler> Driver<H> {
                 self.links[link].release();
                 continue;
             };
-            if self.sockets.len() <= id.index() {
-                self.sockets.resize_with(id.index() + 1, || None);
-            }
-            if self.sockets[id.index()].is_some() {
-                self.faults.push(format!("conn {id} was given a place that is taken"));
-            }
-            self.sockets[id.index()] = Some(Socket { id, link, finishing: false, ready: false });
+            self.sockets.insert(id, link);
             self.links[link].id = Some(id);
             // Registering a socket that is ready gives an edge.
             self.edge(link);
         }
     }
 
-    fn read(&mut self, events: &[usize]) {
-        let mut resumed = Vec::new();
-        self.engine.take_resumed(&mut resumed);
-        let ready = std::mem::take(&mut self.ready);
-        for &link in events {
-            self.serve(link);
-        }
-        for id in ready {
-            if let Some(Some(socket)) = self.sockets.get_mut(id.index())
-                && socket.id == id
-            {
-                socket.ready = false;
-                self.read_socket(id);
-            }
-        }
-        for id in resumed {
-            self.progress += 1;
-            if self.engine.resume(id) == Flow::Read {
-                self.read_socket(id);
-            }
-        }
-    }
-
-    fn serve(&mut self, link: usize) {
-        self.links[link].queued = false;
-        let Some(id) = self.links[link].id else { return };
-        let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
-        if socket.id != id {
-            return;
-        }
-        self.progress += 1;
-        let link = &self.links[link];
-        socket.finishing |= link.is_read_closed() || link.is_error();
-        let finishing = socket.finishing;
-        if link.is_writable() {
-            self.engine.writable(id);
-        }
-        if link.is_readable() || finishing {
-            self.read_socket(id);
-        }
-    }
-
-    fn read_socket(&mut self, id: ConnId) {
-        if self.engine.flow(id) != Flow::Read {
-            return;
-        }
-        let mut budget = self.limits.read_budget_bytes as usize;
-        loop {
-            let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
-            if socket.id != id || socket.ready {
-                return;
-            }
-            let before = self.engine.output(id).map_or(0, |outbox| outbox.len());
-            let (buffer, direct) = match self.engine.space(id) {
-                Space::Message(space) => (space, true),
-                Space::ReadBuffer(max) => {
-                    let len = max.min(self.buffer.len());
-                    (&mut self.buffer[..len], false)
-                }
+    /// What has changed, as the event queue says it when somebody waits for it.
+    fn wait(&mut self) -> Vec<(usize, Edge)> {
+        let links = &mut self.links;
+        let edges = self.events.drain(..).filter_map(|link| {
+            let link = &mut links[link];
+            link.queued = false;
+            let edge = Edge {
+                readable: link.is_readable(),
+                writable: link.is_writable(),
+                finishing: link.is_read_closed() || link.is_error(),
             };
-            let offered = buffer.len();
-            match self.links[socket.link].read(buffer) {
-                Io::Moved(0) => return self.engine.end_of_input(id),
-                Io::Moved(read) => {
-                    self.progress += 1;
-                    let emptied = read < offered && !socket.finishing;
-                    let flow = if direct {
-                        self.engine.filled(id, read)
-                    } else {
-                        let (bytes, link) = (&mut self.buffer[..read], socket.link);
-                        self.engine.receive_and_reply(id, bytes, |slices| {
-                            match self.links[link].write_slices(slices) {
-                                Io::Moved(written) => Some(written),
-                                Io::Blocked => Some(0),
-                                Io::Broken => None,
-                            }
-                        })
-                    };
-                    self.flush_large(id, before);
-                    match flow {
-                        Flow::Read if emptied => return,
-                        Flow::Read => {}
-                        Flow::Paused | Flow::Gone => return,
-                    }
-                    budget = budget.saturating_sub(read);
-                    if budget == 0 {
-                        if let Some(Some(socket)) = self.sockets.get_mut(id.index()) {
-                            socket.ready = true;
-                        }
-                        self.ready.push(id);
-                        return;
-                    }
-                }
-                Io::Blocked => return,
-                Io::Broken => return self.engine.reset(id),
-            }
-        }
+            // A descriptor that is closed gives no edges any more.
+            let id = link.id.filter(|_| !link.is_released())?;
+            Some((id.index(), edge))
+        });
+        edges.collect()
     }
 
-    fn flush_large(&mut self, id: ConnId, before: usize) {
-        let len = self.engine.output(id).map_or(0, |outbox| outbox.len());
-        if len.saturating_sub(before) >= EARLY_FLUSH_BYTES && !self.engine.is_blocked(id) {
-            self.flush_one(id);
-        }
-    }
-
-    fn flush(&mut self) {
-        while let Some(id) = self.engine.next_dirty() {
-            self.flush_one(id);
-        }
-    }
-
-    fn flush_one(&mut self, id: ConnId) {
-        let Some(Some(socket)) = self.sockets.get_mut(id.index()) else { return };
-        let Some(outbox) = self.engine.output(id) else { return };
-        self.progress += 1;
-        if outbox.is_empty() {
-            return self.engine.wrote(id, 0, 0);
-        }
-        match self.links[socket.link].write(outbox) {
-            (Io::Moved(written), offered) => self.engine.wrote(id, written, offered),
-            (Io::Blocked, offered) => self.engine.wrote(id, 0, offered),
-            (Io::Broken, _) => self.engine.reset(id),
-        }
-    }
-
-    fn reap(&mut self) {
-        let mut actions = Vec::new();
-        self.engine.reap(&mut actions);
-        for action in actions {
-            self.progress += 1;
-            let (Action::Shutdown(id) | Action::Release(id)) = action;
-            let place = self.sockets.get_mut(id.index());
-            let Some(socket) = place.filter(|place| place.as_ref().is_some_and(|s| s.id == id))
-            else {
-                self.faults.push(format!("{action:?} for a socket that is not there"));
-                continue;
-            };
-            let link = socket.as_ref().map_or(0, |socket| socket.link);
-            match action {
-                Action::Shutdown(_) => self.links[link].shut_down(),
-                Action::Release(_) => {
-                    self.links[link].release();
-                    *socket = None;
-                }
-            }
-        }
+    fn read(&mut self, edges: Vec<(usize, Edge)>) {
+        let turns = self.sockets.read(&mut self.engine, &mut self.links, edges);
+        self.progress += turns as u64;
     }
 
     // ---- what must hold at any time ------------------------------------------------------------
 
     fn check(&mut self, stuck: bool) {
-        let open: Vec<ConnId> = self.sockets.iter().flatten().map(|socket| socket.id).collect();
+        let open: Vec<ConnId> = self.sockets.ids().collect();
         if open.len() != self.engine.connections() {
             let counted = self.engine.connections();
             self.faults.push(format!("{} sockets, {counted} connections", open.len()));
@@ -349,6 +217,44 @@ impl<H: Handler> Driver<H> {
         if self.engine.next_deadline().is_some_and(|at| at <= self.now) {
             self.faults.push("a deadline that has passed is still to come".to_owned());
         }
+    }
+}
+
+impl Deref for Links {
+    type Target = Vec<Link>;
+
+    fn deref(&self) -> &Vec<Link> {
+        &self.0
+    }
+}
+
+impl DerefMut for Links {
+    fn deref_mut(&mut self) -> &mut Vec<Link> {
+        &mut self.0
+    }
+}
+
+impl Network for Links {
+    type Socket = usize;
+
+    fn read(&mut self, socket: &mut usize, buffer: &mut [u8]) -> Io {
+        self[*socket].read(buffer)
+    }
+
+    fn write(&mut self, socket: &mut usize, outbox: &Outbox) -> (Io, usize) {
+        self[*socket].write(outbox)
+    }
+
+    fn write_slices(&mut self, socket: &mut usize, slices: &[IoSlice<'_>]) -> Io {
+        self[*socket].write_slices(slices)
+    }
+
+    fn shut_down(&mut self, socket: &mut usize) {
+        self[*socket].shut_down();
+    }
+
+    fn release(&mut self, socket: usize) {
+        self[socket].release();
     }
 }
 

@@ -4,20 +4,14 @@
 //! by chance; a short one is followed by an edge when there is room again, and by none before.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
+use std::io::{Error, ErrorKind, IoSlice};
 
 use switchboard::ConnId;
 use switchboard::engine::{Door, Remote};
+use switchboard::net::Io;
 use switchboard::outbox::Outbox;
 
 use super::random::Random;
-
-/// What one system call came to; the twin of `net::transport::Io`.
-pub enum Io {
-    Moved(usize),
-    Blocked,
-    Broken,
-}
 
 #[derive(Debug)]
 pub struct Link {
@@ -73,7 +67,7 @@ impl Link {
 
     pub fn read(&mut self, buffer: &mut [u8]) -> Io {
         if self.reset_by_client {
-            return Io::Broken;
+            return Io::Broken(Error::from(ErrorKind::ConnectionReset));
         }
         let len = buffer.len().min(self.inbound.len());
         if len == 0 {
@@ -102,7 +96,7 @@ impl Link {
     pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> Io {
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
         if self.reset_by_client {
-            return Io::Broken;
+            return Io::Broken(Error::from(ErrorKind::ConnectionReset));
         }
         let mut room = self.outbound_max - self.outbound.len();
         if self.random.percent(self.short_writes) {

@@ -4,7 +4,8 @@
 //!   World ── chance, what happens next
 //!     ├── Client ×8 ── the client role of the library, and bad habits
 //!     │     ║ Link ── two byte queues, FIN, RST
-//!     └── Driver ── the loop of net::reactor, step by step
+//!     └── Driver ── the steps of net::reactor
+//!           ├── Sockets ── the real thing, over links: reading, writing, closing
 //!           └── Engine<Watched<H>> ── the real thing; Watched checks every callback
 //! ```
 //!

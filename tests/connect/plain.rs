@@ -44,7 +44,8 @@ fn people_write_to_each_other_and_control_characters_do_nothing() {
     alice.say("/nope");
     alice.wait_for_text("no such command");
     alice.say("/quit");
-    assert_eq!(alice.end().0, Some(0));
+    // Not all that was asked for was done.
+    assert_eq!(alice.end().0, Some(1));
     bob.signal("INT");
     assert_eq!(bob.end().0, Some(0));
 }

@@ -78,6 +78,17 @@ fn programs_see_outcomes_under_their_own_keys() {
 }
 
 #[test]
+fn a_line_for_nobody_is_not_sent_and_shows_in_the_exit_code() {
+    let (_server, url) = server();
+    for line in ["for nobody", "/to", "/too bob hi"] {
+        let mut bob = Terminal::start(&[&url, "--user", "bob"]);
+        bob.say(line);
+        bob.wait_for_text("-- not sent: ");
+        assert_eq!(bob.end().0, Some(1), "{line}");
+    }
+}
+
+#[test]
 fn at_the_end_of_input_everything_is_answered_and_the_connection_closed_with_1000() {
     let (_server, url) = server();
     let mut alice = Terminal::json(&[&url, "--user", "alice", "--stay"]);

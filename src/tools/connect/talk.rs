@@ -107,8 +107,9 @@ impl Talk {
             Typed::Frame(text) => self.frame(&text),
             Typed::Bare(text) if self.dialect == Some(Dialect::Plain) => self.frame(&text),
             Typed::Bare(text) if text.starts_with('{') => self.frame(&text),
-            Typed::Bare(_) => self.say("whom to? /to NAME TEXT, /group NAME TEXT; see /help"),
+            Typed::Bare(_) => self.refuse("whom to? /to NAME TEXT, /group NAME TEXT; see /help"),
             Typed::Say(text) => self.say(&text),
+            Typed::Wrong(why) => self.refuse(&why),
             Typed::Nothing => {}
             Typed::Quit => self.has_quit = true,
         }

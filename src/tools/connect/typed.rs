@@ -20,6 +20,8 @@ pub(super) enum Typed {
     Bare(String),
     /// Show this.
     Say(String),
+    /// It cannot be done, and why.
+    Wrong(String),
     /// Nothing.
     Nothing,
     /// End.
@@ -59,13 +61,13 @@ impl Target {
             "raw" if !rest.is_empty() => Typed::Bare(rest.to_owned()),
             "quit" | "q" => Typed::Quit,
             "help" | "?" => Typed::Say(HELP.to_owned()),
-            _ => Typed::Say(format!("no such command: /{command}; /help names them")),
+            _ => Typed::Wrong(format!("no such command: /{command}; /help names them")),
         }
     }
 
     fn turn_to(&mut self, rest: &str, target: impl FnOnce(String) -> Target) -> Typed {
         let Some((name, text)) = name_and_rest(rest) else {
-            return Typed::Say("whom to? /to NAME TEXT, or /group NAME TEXT".to_owned());
+            return Typed::Wrong("whom to? /to NAME TEXT, or /group NAME TEXT".to_owned());
         };
         *self = target(name);
         if text.is_empty() { Typed::Nothing } else { self.message(text) }
@@ -85,7 +87,7 @@ impl Target {
 fn about(rest: &str, frame: impl FnOnce(String) -> Value) -> Typed {
     match name_and_rest(rest) {
         Some((name, "")) => Typed::Frame(frame(name).to_string()),
-        _ => Typed::Say("one name is needed; one with spaces stands in quotes".to_owned()),
+        _ => Typed::Wrong("one name is needed; one with spaces stands in quotes".to_owned()),
     }
 }
 
@@ -137,13 +139,14 @@ mod tests {
             (r#"/raw {"a": 1}"#, Typed::Bare(r#"{"a": 1}"#.to_owned())),
             ("/room", Typed::Nothing),
             ("back", Typed::Bare("back".to_owned())),
+            ("/help", Typed::Say(HELP.to_owned())),
             ("/quit", Typed::Quit),
         ];
         for (line, typed) in table {
             assert_eq!(target.read(line), typed, "{line}");
         }
-        for line in ["/to", "/join", "/join a b", "/raw", "/nope x", "/help", r#"/to "bob"#] {
-            assert!(matches!(target.read(line), Typed::Say(_)), "{line}");
+        for line in ["/to", "/join", "/join a b", "/raw", "/nope x", r#"/to "bob"#] {
+            assert!(matches!(target.read(line), Typed::Wrong(_)), "{line}");
         }
         assert_eq!(target, Target::Room);
     }

@@ -20,12 +20,10 @@
 //!
 //! This module does not know who is online, who the sender is, or what is allowed.
 
-use std::fmt;
-
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
 
 use super::name::{Name, unescape};
+use super::object;
 use super::reply::{Refusal, Target};
 use super::scan::{self, Collect};
 
@@ -177,9 +175,13 @@ fn parse_object<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Envelope<'
 
 /// The values of the known keys; `None` if the text is not exactly one JSON object.
 pub(super) fn parse_fields(text: &str) -> Option<Fields<'_>> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(FieldsVisitor).ok()?;
-    json.end().ok()?;
+    let mut fields = Fields::default();
+    // Half of a surrogate pair may be escaped in JSON; a key with one is none of ours.
+    let each = |key, value| match unescape(key).and_then(|key| Key::named(&key)) {
+        Some(key) => fields.set(key, value),
+        None => fields.set_other(),
+    };
+    object::walk(text, each).ok()?;
     Some(fields)
 }
 
@@ -430,30 +432,6 @@ impl<'a> Fields<'a> {
 #[inline]
 fn read_name(value: &str, name_max: usize, refusal: Refusal) -> Result<Name<'_>, Refusal> {
     Name::from_json(value, name_max).map_err(|_| refusal)
-}
-
-/// Walks the object.
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
-        let mut fields = Fields::default();
-        while let Some(key) = map.next_key::<&'de RawValue>()? {
-            let value: &'de RawValue = map.next_value()?;
-            // Half of a surrogate pair may be escaped in JSON; a key with one is none of ours.
-            match unescape(key.get()).and_then(|key| Key::named(&key)) {
-                Some(key) => fields.set(key, value.get()),
-                None => fields.set_other(),
-            }
-        }
-        Ok(fields)
-    }
 }
 
 /// Whether valid JSON has more than `depth_max` objects and arrays inside one another.

@@ -14,6 +14,7 @@ mod identity;
 pub mod log;
 mod membership;
 pub mod name;
+mod object;
 mod page;
 mod presence;
 pub mod push;

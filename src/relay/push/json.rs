@@ -6,18 +6,16 @@
 //!    "receiver" -> `"alice"`      "content" -> `{"n": 1.0e2}`
 //! ```
 //!
-//! The visitors are written by hand: a derived struct would accept an array in the place of an
-//! object, and say of a repeated key no more than that there is a syntax error.
-//!
 //! This module does not know what the keys mean.
 
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::relay::name::unescape;
+use crate::relay::object;
 
 /// The members of an object in their order, values as they were written.
 pub(super) struct Members<'a>(pub(super) Vec<(Cow<'a, str>, &'a str)>);
@@ -48,7 +46,15 @@ impl<'a> Members<'a> {
     /// Reads an object. Whatever knows fewer keys than [`MEMBERS_KEPT`] finds an unknown or a
     /// repeated one among those that are kept, if there are more than that.
     pub(super) fn read(text: &'a str) -> Result<Members<'a>, JsonError> {
-        read(text, "{")
+        let mut members = Vec::new();
+        let read = object::walk(text, |key, value| {
+            if members.len() < MEMBERS_KEPT {
+                // Half of a surrogate pair may be escaped in JSON: then the key is as written,
+                // with its quotes, which is no key that anybody knows.
+                members.push((unescape(key).unwrap_or(Cow::Borrowed(key)), value));
+            }
+        });
+        finish(text, "{", read.map(|()| Members(members)))
     }
 }
 
@@ -61,10 +67,6 @@ impl<'a> Elements<'a> {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(text: &'a str, opening: &str) -> Result<T, JsonError> {
-    finish(text, opening, serde_json::from_str(text))
-}
-
 /// Tells what is no JSON from what is JSON of another kind.
 fn finish<T>(text: &str, opening: &str, read: serde_json::Result<T>) -> Result<T, JsonError> {
     read.map_err(|error| {
@@ -75,36 +77,6 @@ fn finish<T>(text: &str, opening: &str, read: serde_json::Result<T>) -> Result<T
             JsonError::Syntax { line: error.line(), column: error.column() }
         }
     })
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Members<'de>, D::Error> {
-        json.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
-        let mut members = Vec::new();
-        while let Some(key) = map.next_key::<&'de RawValue>()? {
-            let value: &'de RawValue = map.next_value()?;
-            if members.len() < MEMBERS_KEPT {
-                // Half of a surrogate pair may be escaped in JSON: then the key is as written,
-                // with its quotes, which is no key that anybody knows.
-                let key = unescape(key.get()).unwrap_or(Cow::Borrowed(key.get()));
-                members.push((key, value.get()));
-            }
-        }
-        Ok(Members(members))
-    }
 }
 
 struct ElementsVisitor {

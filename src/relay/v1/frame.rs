@@ -18,17 +18,12 @@
 #[cfg(test)]
 mod reading_tests;
 
-use std::fmt;
-
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
 use super::effect::Closing;
 use super::reply::Refused;
 use crate::relay::envelope::{EnvelopeLimits, Events};
 use crate::relay::log::{Echo, Receipt, Seq};
 use crate::relay::name::{Name, unescape};
-use crate::relay::scan;
+use crate::relay::{object, scan};
 
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,9 +202,13 @@ fn read_unusual<'a>(text: &'a str, limits: &EnvelopeLimits) -> Result<Frame<'a>,
 
 /// The values of the known keys; `None` if the text is not exactly one JSON object.
 fn parse_fields(text: &str) -> Option<Fields<'_>> {
-    let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(FieldsVisitor).ok()?;
-    json.end().ok()?;
+    let mut fields = Fields::default();
+    let each = |key, value| {
+        if let Some(key) = unescape(key).and_then(|key| Key::named(&key)) {
+            scan::Collect::set(&mut fields, key, value);
+        }
+    };
+    object::walk(text, each).ok()?;
     Some(fields)
 }
 
@@ -442,28 +441,6 @@ impl<'a> Fields<'a> {
             Some("true") => Ok(true),
             Some(_) => Err(bad("invalid_option")),
         }
-    }
-}
-
-/// Walks the object.
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields<'de>, M::Error> {
-        let mut fields = Fields::default();
-        while let Some(key) = map.next_key::<&'de RawValue>()? {
-            let value: &'de RawValue = map.next_value()?;
-            if let Some(key) = unescape(key.get()).and_then(|key| Key::named(&key)) {
-                scan::Collect::set(&mut fields, key, value.get());
-            }
-        }
-        Ok(fields)
     }
 }
 

@@ -16,7 +16,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::limits::{LimitKey, Stated, StatedLimits};
@@ -24,6 +24,7 @@ use super::nearest::nearest;
 use super::pattern::{Pattern, PatternError};
 use super::{EVERYBODY, Permission, RIGHTS, Right, Role};
 use crate::relay::name::{Name, NameError, unescape};
+use crate::relay::object;
 
 /// Why a text is not a policy: what, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,9 +276,10 @@ impl<'a> Piece<'a> {
     /// The members of an object, in their order.
     fn entries(&self, wanted: &'static str) -> Result<Vec<(String, Piece<'a>)>, PolicyError> {
         let wrong = || self.fault(Fault::Expected(wanted));
-        let members: Members<'a> = serde_json::from_str(self.value).map_err(|_| wrong())?;
-        let mut entries: Vec<(String, Piece<'a>)> = Vec::with_capacity(members.0.len());
-        for (key, value) in members.0 {
+        let mut members = Vec::new();
+        object::walk(self.value, |key, value| members.push((key, value))).map_err(|_| wrong())?;
+        let mut entries: Vec<(String, Piece<'a>)> = Vec::with_capacity(members.len());
+        for (key, value) in members {
             let key = unescape(key).ok_or_else(wrong)?.into_owned();
             let dot = if self.place.is_empty() { "" } else { "." };
             // A key may be any text, and this one is for a terminal.
@@ -327,33 +329,6 @@ fn escaped(c: char) -> impl Iterator<Item = char> {
     let (plain, shown) =
         if c.is_control() { (None, Some(c.escape_debug())) } else { (Some(c), None) };
     plain.into_iter().chain(shown.into_iter().flatten())
-}
-
-/// The members of an object as written, keys that occur twice among them.
-struct Members<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Members<'de>, D::Error> {
-        json.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
-        let mut members = Vec::new();
-        while let Some((key, value)) = map.next_entry::<&'de RawValue, &'de RawValue>()? {
-            members.push((key.get(), value.get()));
-        }
-        Ok(Members(members))
-    }
 }
 
 /// A policy has a few lines; what has so many bytes is some other file.

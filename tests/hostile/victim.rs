@@ -68,6 +68,8 @@ impl Victim {
     }
 
     fn new(server: Process, mut neighbour: Neighbour) -> Victim {
+        // Crowds of 500, of several tests at a time, are more than the usual 1,024.
+        let _ = rlimit::increase_nofile_limit(u64::MAX);
         neighbour.speak();
         Victim {
             descriptors: server.descriptors(),

@@ -94,6 +94,7 @@ fn fill_to_the_limit(server: &Process) {
 fn a_crowd_that_is_dropped_is_counted_and_no_flood_of_lines() {
     let server = Process::echo(&["--max-connections", "1"]);
     let mut inside = Client::connect(server.addr);
+    let began = Instant::now();
     let crowd: Vec<TcpStream> = (0..232).map(|_| connect(server.addr)).collect();
     let counts = || -> Vec<usize> {
         let log = server.log();
@@ -101,7 +102,8 @@ fn a_crowd_that_is_dropped_is_counted_and_no_flood_of_lines() {
         counts.map(|rest| rest.split(' ').next().unwrap().parse().unwrap()).collect()
     };
     eventually("all of them are counted", || counts().iter().sum::<usize>() == 200);
-    assert!(counts().len() <= 5, "{}", server.log());
+    let seconds = began.elapsed().as_secs() as usize;
+    assert!(counts().len() <= 2 + seconds, "{}", server.log());
     inside.round_trip("inside");
     drop(crowd);
     server.expect_idle();
@@ -165,12 +167,14 @@ fn accept_without_descriptors_neither_spins_nor_dies() {
 
 #[test]
 fn head_timeout_ends_a_request_that_drips_and_one_that_never_begins() {
-    let server = Process::start(logging("debug", &["--head-timeout", "200ms"]));
+    let server = Process::start(logging("debug", &["--head-timeout", "400ms"]));
     let before = server.descriptors();
-    let mut silent = connect(server.addr);
     let mut dripping = connect(server.addr);
-    for byte in b"GET /" {
-        dripping.write_all(&[*byte]).unwrap();
+    dripping.write_all(b"G").unwrap();
+    let mut silent = connect(server.addr);
+    for byte in b"ET /" {
+        // It may be ended already.
+        let _ = dripping.write_all(&[*byte]);
         thread::sleep(Duration::from_millis(10));
     }
     assert!(read_to_end(&mut dripping).starts_with(b"HTTP/1.1 408 "), "what drips is told why");

@@ -7,8 +7,8 @@ import { constants, inflateRawSync } from 'node:zlib';
 
 import { startServer } from './server.mjs';
 import {
-  Desk, bareSocket, everything, launchBrowser, look, say, screenshot, texts, waitOnline, waitState,
-  waitText,
+  Desk, bareSocket, eventually, everything, launchBrowser, look, say, screenshot, texts, waitOnline,
+  waitState, waitText,
 } from './windows.mjs';
 import { startWire } from './wire.mjs';
 
@@ -91,6 +91,7 @@ test('a message is sent when the server has it, and delivered when a window has 
   await screenshot(alice, 'ticks');
   const later = await desk.openAs('bob');
   await look(later, 'alice');
+  await waitText(later, 'away');
   assert.deepEqual(await texts(later), ['here', 'away']);
   await alice.locator('.msg', { hasText: 'away' }).locator('.status.got').waitFor();
   await alice.reload();
@@ -427,6 +428,8 @@ test('long messages are compressed on the wire, and arrive as they were written'
 
     const long = Buffer.byteLength(answer); // the shorter of the two
     // Back to who wrote it, too, with its place in the order.
+    const isLong = ({ isCompressed, payload }) => isCompressed || payload.length > long;
+    await eventually('both came back', () => wire.toBrowser().filter(isLong).length >= 4);
     for (const [frames, count] of [[wire.toServer(), 2], [wire.toBrowser(), 4]]) {
       const compressed = frames.filter((frame) => frame.isCompressed);
       if (mode === 'off') {

@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, test } from 'node:test';
 
 import { startServer } from './server.mjs';
 import {
-  Desk, launchBrowser, look, say, screenshot, texts, waitOnline, waitState, waitText,
+  Desk, eventually, launchBrowser, look, say, screenshot, texts, waitOnline, waitState, waitText,
 } from './windows.mjs';
 import { startWire } from './wire.mjs';
 
@@ -225,10 +225,9 @@ test('a server that is killed while both write, and keeps its data', async () =>
     assert.equal(seen.length, 240);
     assert.deepEqual(await notes(page), []);
   }
-  // One order, that of the server, in both windows: one's own messages are in it, too.
-  const there = JSON.stringify(await texts(bob));
-  await alice.waitForFunction((expected) => JSON.stringify([
-    ...document.querySelectorAll('#log .text')].map((node) => node.textContent)) === expected, there);
+  // One order, that of the server, in both windows, once each has its own messages back.
+  await eventually('both show one order', async () =>
+    `${await texts(alice)}` === `${await texts(bob)}`);
   await desk.close(CUT);
 });
 
@@ -239,7 +238,7 @@ test('a server that starts again without data: it is said, and nothing comes twi
   await all(alice, 'got', 3);
   const { port } = server;
   await server.stop('SIGKILL');
-  await waitState(alice, 'waiting');
+  for (const page of [alice, bob]) await waitState(page, 'waiting');
   await type(alice, 'away', 3);
   await alice.context().setOffline(true); // bob has to be there first: now nobody knows him
   server = await startServer({ port });
@@ -272,11 +271,11 @@ test('more than the log keeps: it is said in its place, and to who writes in vai
   wire.cut();
   await waitState(bob, 'waiting', 'connecting');
   await waitState(alice, 'waiting', 'connecting');
-  wire.mend(); // bob's window stays away
   const network = await bob.context().newCDPSession(bob);
   await network.send('Network.enable');
   await network.send('Network.setBlockedURLs', { urls: ['*'] });
-  await bob.context().setOffline(true);
+  await bob.context().setOffline(true); // before the wire is whole: bob's window stays away
+  wire.mend();
   await alice.getByRole('button', { name: 'Reconnect now' }).click({ timeout: 2_000 })
     .catch(() => {});
   await waitOnline(alice);

@@ -41,7 +41,10 @@ export class Desk {
       const { host } = new URL(this.server.origin);
       context.on('request', (request) => this.judge(request.url(), host));
       context.on('page', (page) => {
-        page.on('websocket', (socket) => this.judge(socket.url(), host));
+        page.on('websocket', (socket) => {
+          this.judge(socket.url(), host);
+          watchJoins(page, socket);
+        });
         page.on('pageerror', (error) => this.complaints.push(`uncaught: ${error}`));
         page.on('dialog', (dialog) => {
           this.complaints.push(`dialog: ${dialog.message()}`);
@@ -70,6 +73,7 @@ export class Desk {
   async openAs(name, rest = '', options = {}) {
     const page = await this.open(`?user=${encodeURIComponent(name)}${rest}`, options);
     await waitOnline(page);
+    await eventually('the server has joined its groups', () => isMember(page));
     return page;
   }
 
@@ -78,6 +82,41 @@ export class Desk {
     await Promise.all([...this.contexts.values()].map((context) => context.close()));
     assert.deepEqual(this.complaints.filter((text) => !expected.test(text)), []);
     assert.deepEqual(this.strayRequests, [], 'the page asks nobody but its server');
+  }
+}
+
+// What a window on the chat page has asked to join, and whether all of that is answered: online it
+// is not yet a member, and what another window says may be read before its join.
+const sessions = new WeakMap();
+
+function watchJoins(page, socket) {
+  const session = { asked: new Set(), isJoined: false };
+  socket.on('framesent', ({ payload }) => {
+    const { type, id, group } = frame(payload);
+    if (type === 'hello') sessions.set(page, session);
+    if (type === 'join') session.asked.add(id ?? group);
+  });
+  socket.on('framereceived', ({ payload }) => {
+    const { type, id, group, resumed } = frame(payload);
+    if (type === 'welcome') session.isJoined = resumed;
+    else if (session.asked.delete(id ?? group)) session.isJoined = true;
+  });
+}
+
+function isMember(page) {
+  const session = sessions.get(page);
+  return session?.isJoined && session.asked.size === 0;
+}
+
+function frame(payload) {
+  try { return JSON.parse(payload) ?? {}; } catch { return {}; }
+}
+
+// Waits for what cannot be seen in one window.
+export async function eventually(what, holds) {
+  for (const until = Date.now() + WAIT_MS; !await holds();) {
+    assert.ok(Date.now() < until, `waited in vain: ${what}`);
+    await new Promise((resolve) => { setTimeout(resolve, 20); });
   }
 }
 

@@ -92,6 +92,7 @@ fn block(
     literals: &[u8],
     distances: &[u8],
 ) -> Option<()> {
+    let (literals, distances) = (&Codes::of(literals), &Codes::of(distances));
     loop {
         let symbol = bits.symbol(literals)?;
         match symbol {
@@ -123,6 +124,7 @@ fn dynamic(bits: &mut Bits<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     if !is_complete(&code_lengths, false) {
         return None;
     }
+    let code_lengths = Codes::of(&code_lengths);
     let mut lengths = Vec::new();
     while lengths.len() < literals + distances {
         let (value, times) = match bits.symbol(&code_lengths)? {
@@ -140,6 +142,22 @@ fn dynamic(bits: &mut Bits<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let has_end = lengths[256] > 0;
     (has_end && is_complete(&lengths, true) && is_complete(&distances, true))
         .then_some((lengths, distances))
+}
+
+/// A canonical Huffman code (RFC 1951 §3.2.2).
+struct Codes {
+    /// The symbols, those with short codes first.
+    symbols: Vec<usize>,
+    /// How many have a code of 1 bit, of 2, up to 15.
+    counts: [usize; 15],
+}
+
+impl Codes {
+    fn of(lengths: &[u8]) -> Codes {
+        let of_len = |len: u8| (0..lengths.len()).filter(move |symbol| lengths[*symbol] == len);
+        let counts = std::array::from_fn(|at| of_len(at as u8 + 1).count());
+        Codes { symbols: (1..=15).flat_map(of_len).collect(), counts }
+    }
 }
 
 /// RFC 1951 §3.2.7: every sequence of bits means something, except that a single code may have one
@@ -168,15 +186,14 @@ impl Bits<'_> {
     }
 
     /// The next symbol of a canonical Huffman code (RFC 1951 §3.2.2), most significant bit first.
-    fn symbol(&mut self, lengths: &[u8]) -> Option<usize> {
-        let (mut code, mut first) = (0, 0);
-        for len in 1..=15 {
+    fn symbol(&mut self, codes: &Codes) -> Option<usize> {
+        let (mut code, mut first, mut before) = (0, 0, 0);
+        for count in &codes.counts {
             code = code << 1 | self.take(1)?;
-            let mut of_len = (0..lengths.len()).filter(|symbol| lengths[*symbol] == len);
-            let count = of_len.clone().count();
             if code < first + count {
-                return of_len.nth(code - first);
+                return codes.symbols.get(before + code - first).copied();
             }
+            before += count;
             first = (first + count) << 1;
         }
         None

@@ -138,17 +138,22 @@ fn no_more_answers_are_kept_than_allowed() {
 
 #[test]
 fn who_expires_is_closed() {
-    let end = now() + 2;
-    let answer = move |_: &str| {
+    // A session is named after its end.
+    let answer = |head: &str| {
+        let (_, rest) = head.split_once("PHPSESSID=s3cret-").expect("a session");
+        let end = rest.lines().next().expect("a line");
         Reply::http(200, &format!(r#"{{"user":"alice","expires":{end},"groups":["staff"]}}"#))
     };
     let application = Application::start(answer);
     let world = world(&application, &[]);
-    let opened = world.open("/", &[ORIGIN, &cookie("alice")]);
-    let mut client = opened.unwrap_or_else(|status| panic!("{status:?}"));
+    let (end, mut client) = in_time(|seconds| {
+        let end = now() + seconds;
+        let opened = world.open("/", &[ORIGIN, &cookie(&end.to_string())]);
+        (now() < end).then(|| (end, opened.unwrap_or_else(|status| panic!("{status:?}"))))
+    });
     assert_eq!(client.receive(), Event::Close(4401, "token_expired".to_owned()));
     assert!(now() >= end);
-    let answer = world.refusal("/", &[ORIGIN, &cookie("alice")]);
+    let answer = world.refusal("/", &[ORIGIN, &cookie(&end.to_string())]);
     assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("token_expired"), "{answer}");
 }
 

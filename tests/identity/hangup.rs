@@ -36,9 +36,13 @@ fn an_end_that_is_moved_is_moved_for_those_who_are_there() {
     let tokens = |end: u64| tokens_of(&[], &format!(r#","expires":{end}"#));
     let far = tokens(now() + 3600);
     let world = World::start(&[("tokens.json", &far)], "tokens:FOLDER/tokens.json", &[]);
-    let mut carol = world.bearer("/", GONE);
-    let end = now() + 2;
-    world.change("tokens.json", &tokens(end));
+    let (end, mut carol) = in_time(|seconds| {
+        world.change("tokens.json", &far);
+        let carol = world.bearer("/", GONE);
+        let end = now() + seconds;
+        world.change("tokens.json", &tokens(end));
+        (now() < end).then_some((end, carol))
+    });
     assert_eq!(carol.receive(), Event::Close(4401, "token_expired".to_owned()));
     assert!(now() >= end);
 }

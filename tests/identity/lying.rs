@@ -13,6 +13,9 @@ const ORIGIN: [&str; 2] = ["--origin", "https://app.example.org"];
 
 const TIMEOUT: [&str; 2] = ["--auth-endpoint-timeout", "400ms"];
 
+/// Longer than a test waits for anything.
+const LONG: [&str; 2] = ["--auth-endpoint-timeout", "10m"];
+
 fn world(application: &Application, args: &[&str]) -> World {
     World::start(&[], &application.auth(), &[&ORIGIN, args].concat())
 }
@@ -96,28 +99,29 @@ fn the_loop_does_not_wait() {
         true => Reply::Hang,
         false => Reply::http(200, r#"{"user":"alice"}"#),
     });
-    let world = world(&application, &["--max-auth-endpoint-asks", "2"]);
+    let threads = ["--max-auth-endpoint-asks", "2"];
+    let world = world(&application, &[&threads[..], &LONG].concat());
     let mut alice = world.bearer("/", "s3cret-alice");
-    let waiting: Vec<_> = std::thread::scope(|scope| {
+    let waiting = std::thread::scope(|scope| {
         let slow = scope.spawn(|| world.status("/", &[&bearer("s3cret-slow")]));
         eventually("it is asked", || application.heads().len() == 2);
-        let began = Instant::now();
         for _ in 0..100 {
             expect_nothing(&mut alice);
         }
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         // The other thread is free, too.
         drop(world.bearer("/other", "s3cret-alice"));
-        vec![slow.join().unwrap()]
+        assert!(!slow.is_finished(), "nobody has answered");
+        application.let_go();
+        slow.join().unwrap()
     });
-    assert_eq!(waiting, [503]);
+    assert_eq!(waiting, 503);
 }
 
 #[test]
 fn too_many_questions_are_refused_at_once() {
     let application = Application::start(|_| Reply::Hang);
-    let args = ["--max-auth-endpoint-asks", "2", "--max-auth-endpoint-queue", "3"];
-    let world = world(&application, &args);
+    let threads = ["--max-auth-endpoint-asks", "2", "--max-auth-endpoint-queue", "3"];
+    let world = world(&application, &[&threads[..], &LONG].concat());
     let strangers: Vec<Client> = (0..5)
         .map(|number| {
             let mut client = world.open("/", &[]).unwrap_or_else(|status| panic!("{status:?}"));
@@ -127,9 +131,7 @@ fn too_many_questions_are_refused_at_once() {
         .collect();
     eventually("two are asked", || application.heads().len() == 2);
     // Two with the application, three wait.
-    let began = Instant::now();
     assert_eq!(world.status("/", &[&bearer("s3cret")]), 503);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(application.heads().len(), 2);
     drop(strangers);
 }
@@ -175,7 +177,7 @@ fn a_token_cannot_write_a_header() {
 #[test]
 fn hup_refuses_who_is_just_asked_about() {
     let application = Application::start(|_| Reply::Hang);
-    let world = world(&application, &[]);
+    let world = world(&application, &LONG);
     let mut client = world.open("/", &[]).unwrap_or_else(|status| panic!("{status:?}"));
     client.send_text(&auth("s3cret"));
     eventually("it is asked", || application.heads().len() == 1);

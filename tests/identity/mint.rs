@@ -41,9 +41,14 @@ fn what_is_minted_is_let_in() {
         client.send_text(r#"{"group":"staff","content":1}"#);
         expect_nothing(&mut client);
     }
-    let output = token(&[&claims[..], &["--ttl", "1s", "--secret", &key]].concat(), &[]);
-    let mut client = world.bearer("/", &good(output));
+    let (end, mut client) = in_time(|seconds| {
+        let (end, ttl) = (now() + seconds, format!("{seconds}s"));
+        let output = token(&[&claims[..], &["--ttl", &ttl, "--secret", &key]].concat(), &[]);
+        let client = world.bearer("/", &good(output));
+        (now() < end).then_some((end, client))
+    });
     assert_eq!(client.receive(), Event::Close(4401, "token_expired".to_owned()));
+    assert!(now() >= end, "too early");
 }
 
 #[test]

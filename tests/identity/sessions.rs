@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::application::{Application, Reply};
-use crate::common::client::{Client, Event};
+use crate::common::client::{Client, Event, frame};
 use crate::world::*;
+use switchboard::wire::Opcode;
 
 const V1: &str = "Sec-WebSocket-Protocol: switchboard.v1";
 const HELLO: &str = r#"{"type":"hello","client":"c8f3"}"#;
@@ -136,24 +137,28 @@ fn too_many_connections_are_4429() {
 
 #[test]
 fn an_endpoint_that_is_down_is_4503_and_one_that_says_no_4401_or_4403() {
-    let application = Application::start(|head| match head {
+    let answers = |head: &str| match head {
         head if head.contains("s3cret-slow") => Reply::Hang,
         head if head.contains("s3cret-broken") => Reply::http(500, "{}"),
         head if head.contains("s3cret-banned") => Reply::http(403, "{}"),
         head if head.contains("s3cret-alice") => Reply::http(200, r#"{"user":"alice"}"#),
         _ => Reply::http(401, "{}"),
-    });
-    let args = ["--origin", "https://app.example.org", "--auth-endpoint-timeout", "200ms"];
-    let world = World::start(&[], &application.auth(), &args);
-    for (token, code, reason) in [
-        ("s3cret-slow", 4503, "check_failed"),
-        ("s3cret-broken", 4503, "check_failed"),
-        ("s3cret-banned", 4403, "forbidden"),
-        ("s3cret-nobody", 4401, "token_refused"),
+    };
+    let application = Application::start(answers);
+    let within = |timeout: &str| {
+        let args = ["--origin", "https://app.example.org", "--auth-endpoint-timeout", timeout];
+        World::start(&[], &application.auth(), &args)
+    };
+    let (short, world) = (within("200ms"), within("10m"));
+    for (world, token, code, reason) in [
+        (&short, "s3cret-slow", 4503, "check_failed"),
+        (&world, "s3cret-broken", 4503, "check_failed"),
+        (&world, "s3cret-banned", 4403, "forbidden"),
+        (&world, "s3cret-nobody", 4401, "token_refused"),
     ] {
-        let mut client = open(&world, "/", &[&bearer(token)]);
+        let mut client = open(world, "/", &[&bearer(token)]);
         expect_close(&mut client, code, reason);
-        let mut client = open(&world, "/", &[]);
+        let mut client = open(world, "/", &[]);
         client.send_text(&hello(token));
         expect_close(&mut client, code, reason);
     }
@@ -181,10 +186,19 @@ fn where_pages_may_not_come_from_is_http_403_in_every_dialect() {
 #[test]
 fn a_credential_ends_for_sessions_as_for_others() {
     let world = World::signed(&[]);
-    // Good until a second from now, with the leeway of a minute that is behind it.
-    let token = world.sign(&format!(r#"{{"sub":"alice","exp":{}}}"#, now() - 58));
-    let mut alice = welcome(&world, &token);
+    // Good for some seconds of the leeway of a minute.
+    let (end, mut alice, welcome_or_end) = in_time(|seconds| {
+        let end = now() + seconds;
+        let token = world.sign(&format!(r#"{{"sub":"alice","exp":{}}}"#, end - 60));
+        let mut alice = open(&world, "/", &[&bearer(&token)]);
+        alice.send_text(HELLO);
+        let heard = alice.receive();
+        (now() < end).then_some((end, alice, heard))
+    });
+    let is_welcome = matches!(&welcome_or_end, Event::Text(text) if text.contains("welcome"));
+    assert!(is_welcome, "{welcome_or_end:?}");
     expect_close(&mut alice, 4401, "token_expired");
+    assert!(now() >= end, "too early");
     // What comes later is in the log.
     let bob = world.sign(r#"{"sub":"bob"}"#);
     let mut bob = welcome(&world, &bob);
@@ -230,10 +244,12 @@ fn a_policy_that_is_replaced_holds_for_sessions() {
     let limits = r#"{"allow":["room:*","send:*"],"limits":{"message":64,"messages-per-second":1}}"#;
     world.change("policy.json", &format!(r#"{{"roles":{{"*":{limits}}}}}"#));
     let long = format!(r#"{{"id":3,"receiver":"bob","content":"{}"}}"#, "x".repeat(64));
-    alice.send_text(&long);
+    // Both in one second, for they are in one segment.
+    let next = r#"{"id":4,"receiver":"bob","content":1}"#;
+    let both = [long.as_bytes(), next.as_bytes()].map(|text| frame(Opcode::Text, text));
+    alice.send_raw(&both.concat());
     let refused = r#"{"type":"error","id":3,"code":413,"reason":"message_too_large"}"#;
     assert_eq!(alice.receive(), Event::Text(refused.to_owned()));
-    alice.send_text(r#"{"id":4,"receiver":"bob","content":1}"#);
     let Event::Text(rate) = alice.receive() else { panic!("no answer") };
     assert!(rate.contains(r#""reason":"rate","retry":true,"expect":4"#), "{rate}");
     std::thread::sleep(Duration::from_millis(1_100));

@@ -195,8 +195,13 @@ fn a_stranger_has_its_time_and_not_more() {
     let world = World::tokens(&["--auth-timeout", "500ms"]);
     let began = Instant::now();
     let mut slow = stranger(&world, "/").silent();
-    let mut good = stranger(&world, "/");
-    good.send_text(&auth(ALICE));
+    // In one piece with the handshake, so not too late on any machine.
+    let addr = world.process.addr;
+    let mut stream = connect(addr);
+    let said = frame(Opcode::Text, auth(ALICE).as_bytes());
+    stream.write_all(&[handshake(addr, "/"), said].concat()).unwrap();
+    let good = Client::after_handshake(stream, addr);
+    let mut good = good.unwrap_or_else(|status| panic!("refused: {status:?}"));
     assert_eq!(good.receive(), Event::Text(r#"{"type":"ok"}"#.to_owned()));
     // A frame that drips extends nothing.
     slow.send_raw(&header(Opcode::Text, true, 100));

@@ -28,7 +28,7 @@ pub(super) use self::clock::{BEAT_TIMER, SWEEP_TIMER};
 use super::Relay;
 use super::access::policy::Action;
 use super::envelope::Events;
-use super::log::{Book, Entry, LogLimits, Memory, Stamp, Store, Stored};
+use super::log::{Book, Entry, LogLimits, Memory, Stamp, Store, Stored, UserKey as LogKey};
 use super::name::Name;
 use super::narrow;
 use super::presence::write_names;
@@ -94,7 +94,7 @@ pub(super) struct Carrier {
     effects: Vec<Effect>,
     /// Messages to groups that were compressed in this tick, for who gets them next.
     frames: VecDeque<(Entry, outbox::Frame)>,
-    text: String,
+    text: Vec<u8>,
     hello_timeout_ms: u64,
     /// Since when the server is about to stop.
     stopping: Option<Millis>,
@@ -147,7 +147,7 @@ impl Carrier {
             is_sweeping: false,
             effects: Vec::new(),
             frames: VecDeque::new(),
-            text: String::new(),
+            text: Vec::new(),
             hello_timeout_ms: limits.auth_timeout_ms,
             stopping: None,
         }
@@ -229,18 +229,17 @@ impl Relay {
             return self.sever(cx, id, CloseCode::UNSUPPORTED_DATA, reason);
         };
         let limits = self.envelope_limits;
-        let frame = Frame::read(text, &limits);
         let stage = self.carrier.conns.get(id).map(|talk| talk.stage);
-        match (frame, stage) {
-            (Ok(Frame::Hello(hello)), Some(Stage::Silent)) => self.greet(cx, id, &hello),
+        match Frame::read(text, &limits) {
+            Ok(Frame::Hello(hello)) if stage == Some(Stage::Silent) => self.greet(cx, id, &hello),
             // Nothing can be answered before it is known who is there.
-            (_, Some(Stage::Silent)) => close(cx, id, Closing::MALFORMED),
-            (Ok(frame), _) => {
+            _ if stage == Some(Stage::Silent) => close(cx, id, Closing::MALFORMED),
+            Ok(mut frame) => {
                 // Its answer leaves at the end of the tick, and is work all the same.
                 cx.owe_sends(1);
-                self.carry_frame(cx, id, frame, text.len());
+                self.carry_frame(cx, id, &mut frame, text.len());
             }
-            (Err(unreadable), _) => {
+            Err(unreadable) => {
                 let now = cx.now();
                 self.carrier.sessions.unreadable(id, unreadable, now);
             }
@@ -329,22 +328,26 @@ impl Relay {
         self.carrier.sessions.plain_connections(name, plain, cx.now());
     }
 
-    fn carry_frame(&mut self, cx: &mut Context<'_>, id: ConnId, mut frame: Frame<'_>, len: usize) {
-        let ruling = self.rule(cx, id, &frame, len);
-        if let Frame::Join { groups_max, .. } = &mut frame {
-            *groups_max = self.sessions.limits(id).groups_max.map_or(usize::MAX, narrow);
-        }
-        if let Frame::Members { id: number, .. } | Frame::Presence { id: number, .. } = frame {
-            return self.answer(cx, id, (number, &frame), ruling);
-        }
-        if let (Frame::Message(outgoing), Ruling::Allowed(_)) = (&mut frame, ruling) {
-            self.address(cx, id, outgoing);
+    fn carry_frame(&mut self, cx: &mut Context<'_>, id: ConnId, frame: &mut Frame<'_>, len: usize) {
+        let ruling = self.rule(cx, id, frame, len);
+        match frame {
+            Frame::Join { groups_max, .. } => {
+                *groups_max = self.sessions.limits(id).groups_max.map_or(usize::MAX, narrow);
+            }
+            Frame::Members { id: number, .. } | Frame::Presence { id: number, .. } => {
+                let number = *number;
+                return self.answer(cx, id, (number, frame), ruling);
+            }
+            Frame::Message(outgoing) if matches!(ruling, Ruling::Allowed(_)) => {
+                self.address(cx, id, outgoing);
+            }
+            _ => {}
         }
         let before = self.carrier.sessions.fanned_out();
-        self.carrier.sessions.frame(id, &frame, ruling, cx.now());
+        self.carrier.sessions.frame(id, frame, ruling, cx.now());
         // What goes to ten thousand costs its sender as much here as in the plain dialect.
         cx.owe_sends(self.carrier.sessions.fanned_out() - before);
-        match (&frame, ruling) {
+        match (&*frame, ruling) {
             (Frame::Join { group, events, .. }, Ruling::Allowed(_)) => {
                 self.follow_membership(id, group, *events);
             }
@@ -386,7 +389,7 @@ impl Relay {
     /// Sees to it that the sessions know whom a message is for.
     fn address(&mut self, cx: &Context<'_>, from: ConnId, outgoing: &mut Outgoing<'_>) {
         match &outgoing.to {
-            Destination::User(receiver) => self.introduce(cx, receiver),
+            Destination::User(receiver) => outgoing.receiver = self.introduce(cx, receiver),
             Destination::Group(group) => {
                 outgoing.beside = self.plain_members(cx, group, Some(from))
             }
@@ -397,10 +400,12 @@ impl Relay {
     }
 
     /// Has the sessions know a user to whom they are to send: one who is here with plain
-    /// connections alone, or of whom the token file says that there is such a user.
-    pub(super) fn introduce(&mut self, cx: &Context<'_>, user: &str) {
-        if self.carrier.knows(user) {
-            return;
+    /// connections alone, or of whom the token file says that there is such a user. Returns who
+    /// that is in the book, if anybody.
+    pub(super) fn introduce(&mut self, cx: &Context<'_>, user: &str) -> Option<LogKey> {
+        let known = self.carrier.book().find(user);
+        if known.is_some() {
+            return known;
         }
         // Who can come in by a token exists, and is kept for what is meant for him.
         if self.gate.names(user) {
@@ -410,17 +415,18 @@ impl Relay {
             self.count_plain(cx, user);
             self.acquaint(cx, key);
         }
+        self.carrier.book().find(user)
     }
 
     /// Whether what is for a user goes by the log: it does for who has one, or may have one by a
     /// token, and for who speaks switchboard.v1.
     pub(super) fn goes_by_log(&mut self, cx: &Context<'_>, user: &str) -> bool {
-        if self.gate.names(user) {
-            self.introduce(cx, user);
-        }
-        let book = self.carrier.sessions.book();
-        book.find(user).is_some_and(|key| {
-            let user = book.user(key);
+        let known = match self.gate.names(user) {
+            true => self.introduce(cx, user),
+            false => self.carrier.book().find(user),
+        };
+        known.is_some_and(|key| {
+            let user = self.carrier.book().user(key);
             user.record().is_some() || !user.devices().is_empty()
         })
     }
@@ -504,8 +510,9 @@ impl Relay {
         receiver: &Name<'_>,
         content: &str,
     ) {
-        self.introduce(cx, receiver);
+        let known = self.introduce(cx, receiver);
         let outgoing = Outgoing::plain(Destination::User(receiver.clone()), content, 0);
+        let outgoing = Outgoing { receiver: known, ..outgoing };
         if let Err(refused) = self.carrier.sessions.post_plain(sender, &outgoing, cx.now()) {
             self.refuse(cx, from, plain_refusal(refused), Target::Receiver(receiver));
         }

@@ -1,7 +1,7 @@
 //! Numbers in digits, without the machinery of formatting and without an allocation.
 //!
 //! ```text
-//! Decimal::of(1058).as_str()      "1058"      at most 20 digits, on the stack
+//! Decimal::of(1058).as_bytes()    b"1058"     at most 20 digits, on the stack
 //! ```
 //!
 //! This module does not know what is counted.
@@ -17,16 +17,10 @@ pub(super) struct Decimal {
 impl Decimal {
     /// The digits of a number, without leading zeros.
     #[inline]
-    pub(super) fn of(mut number: u64) -> Decimal {
-        let (mut digits, mut start) = ([b'0'; LEN_MAX], LEN_MAX);
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return Decimal { digits, start };
-            }
-        }
+    pub(super) fn of(number: u64) -> Decimal {
+        let mut digits = [0; LEN_MAX];
+        let start = write_at_end(number, &mut digits);
+        Decimal { digits, start }
     }
 
     /// As bytes.
@@ -34,12 +28,22 @@ impl Decimal {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.digits[self.start..]
     }
+}
 
-    /// As text.
-    #[inline]
-    pub(super) fn as_str(&self) -> &str {
-        str::from_utf8(self.as_bytes()).expect("invariant: digits are ASCII")
+/// Puts the digits at the end; says where they begin. A function of its own, or the compiler keeps
+/// all twenty in registers and stores them one by one, which takes longer than to find them.
+#[inline(never)]
+fn write_at_end(mut number: u64, digits: &mut [u8; LEN_MAX]) -> usize {
+    let mut start = LEN_MAX;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
+        }
     }
+    start
 }
 
 /// So many digits has the largest number.
@@ -55,7 +59,7 @@ mod tests {
             let ten = 10_u64.checked_pow(power).unwrap_or(u64::MAX);
             [ten - 1, ten, ten.saturating_add(7)]
         }) {
-            assert_eq!(Decimal::of(number).as_str(), number.to_string());
+            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
         }
     }
 }

@@ -51,15 +51,16 @@ pub(super) fn fields<'a, C: Collect<'a>>(
         },
     };
     // From here on `rest` begins behind the opening quote of a key. What most clients write, a
-    // known key, a string and no white space, is tried first.
+    // known key, a string or a number and no white space, is tried first.
     loop {
         let (key, behind) = match C::read_key(rest) {
             Some((key, behind)) => (Some(key), behind),
             None => (None, other_key(rest)?),
         };
         let value;
-        (value, rest) = match behind.strip_prefix(':') {
-            Some(value) if value.starts_with('"') => split(value, string(&value.as_bytes()[1..])?)?,
+        (value, rest) = match behind.strip_prefix(':').map(|value| (value, value.as_bytes())) {
+            Some((value, [b'"', text @ ..])) => split(value, string(text)?)?,
+            Some((value, text @ [b'0'..=b'9', ..])) => split(value, number(text)?)?,
             _ => member(behind, depth_max)?,
         };
         match key {
@@ -118,8 +119,9 @@ fn other_key(text: &str) -> Option<&str> {
 /// The rest of a member, from behind its key: its value, and what follows.
 #[inline(never)]
 fn member(text: &str, depth_max: usize) -> Option<(&str, &str)> {
-    let text = text.trim_start_matches(WHITE).strip_prefix(':')?.trim_start_matches(WHITE);
-    split(text, value(text.as_bytes(), depth_max)?)
+    let behind = white_space(expect(white_space(text.as_bytes()), b':')?);
+    let (_, value_on) = split(text, behind)?;
+    split(value_on, value(behind, depth_max)?)
 }
 
 /// What of `text` is before its end `rest`, and that end.

@@ -206,8 +206,9 @@ impl World {
             let (to, text) = match effect {
                 Effect::Deliver { to, entry } => (to, entry.text().to_owned()),
                 Effect::Reply { to, reply } => {
-                    let mut text = String::new();
+                    let mut text = Vec::new();
                     reply.write(&mut text);
+                    let text = String::from_utf8(text).unwrap();
                     assert!(!text.contains("ack_ahead"), "{text}");
                     (to, text)
                 }

@@ -37,7 +37,7 @@ impl Relay {
             }
         }
         self.carrier.sessions.flush(cx.now());
-        self.carry_out(cx);
+        // What that says stands in front of what is read now, and is carried out with it.
         let mut more = Vec::new();
         while let Some(id) = self.carrier.sessions.next_ready() {
             if self.pump(cx, id) == Pumped::More {
@@ -118,7 +118,7 @@ impl Relay {
     fn carry_effect(&mut self, cx: &mut Context<'_>, effect: Effect) {
         match effect {
             Effect::Close { conn, closing } => close(cx, conn, closing),
-            Effect::Deliver { to, entry } => self.hand_over(cx, to, &entry),
+            Effect::Deliver { to, entry } => self.hand_over(cx, to, entry),
             Effect::Plain { user, except, entry } => self.reach_plain(cx, &user, except, &entry),
             Effect::PlainGroup { except, entry } => self.reach_plain_group(cx, except, &entry),
             Effect::Pushed { token, outcome } => self.pushed(cx, token, outcome),
@@ -130,10 +130,10 @@ impl Relay {
     }
 
     /// A message for a connection that speaks switchboard.v1.
-    fn hand_over(&mut self, cx: &mut Context<'_>, to: ConnId, entry: &Entry) {
-        let delivery = match cx.is_deflating() && matches!(entry.to(), To::Group(_)) {
-            false => cx.send_frame_owed(to, &entry.frame()),
-            true => cx.send_frame_owed(to, self.remembering_frame(entry)),
+    fn hand_over(&mut self, cx: &mut Context<'_>, to: ConnId, entry: Entry) {
+        let delivery = match cx.is_deflating() && entry.is_for_group() {
+            false => cx.send_frame_owed(to, &entry.into_frame()),
+            true => cx.send_frame_owed(to, self.remembering_frame(&entry)),
         };
         settle(cx, to, delivery);
     }
@@ -159,10 +159,10 @@ impl Relay {
         reply.write(text);
         // A receipt is a hint, and others decide how many there are.
         if let Reply::Receipt { .. } = reply {
-            let _ = cx.send_parts(to, MessageKind::Text, &[text.as_bytes()]);
+            let _ = cx.send_parts(to, MessageKind::Text, &[text]);
             return;
         }
-        let delivery = cx.send_owed(to, MessageKind::Text, &[text.as_bytes()]);
+        let delivery = cx.send_owed(to, MessageKind::Text, &[text]);
         settle(cx, to, delivery);
     }
 

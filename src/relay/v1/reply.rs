@@ -9,7 +9,7 @@
 //!
 //! This module does not know when a reply is due.
 
-use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::rc::Rc;
 
 use crate::relay::decimal::Decimal;
@@ -208,16 +208,16 @@ impl Facts {
 
 impl Reply {
     /// Appends the frame's text.
-    pub fn write(&self, out: &mut String) {
-        self.write_pieces(out).expect("invariant: a String takes what is written to it");
+    pub fn write(&self, out: &mut Vec<u8>) {
+        self.write_pieces(out).expect("invariant: a vector takes what is written to it");
     }
 
-    fn write_pieces(&self, out: &mut String) -> std::fmt::Result {
+    fn write_pieces(&self, out: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Reply::Drain { after_ms } => write!(out, r#"{{"type":"drain","after":{after_ms}}}"#),
             Reply::Dropped(count) => write!(out, r#"{{"type":"gap","dropped":{count}}}"#),
             Reply::Error { id, refused } => {
-                out.push_str(r#"{"type":"error""#);
+                out.extend_from_slice(br#"{"type":"error""#);
                 if let Some(id) = id {
                     write!(out, r#","id":{id}"#)?;
                 }
@@ -229,23 +229,25 @@ impl Reply {
                 write!(out, r#"{opening}{id},"code":{code},"reason":"{reason}","dup":true}}"#)
             }
             Reply::Gap(gap) => {
-                out.push_str(r#"{"type":"gap","#);
+                out.extend_from_slice(br#"{"type":"gap","#);
                 gap.write(out)
             }
             Reply::Ok { id, online, logged } => {
                 // The most frequent: without the machinery of formatting.
-                out.push_str(r#"{"type":"ok","id":"#);
-                out.push_str(Decimal::of(*id).as_str());
+                out.extend_from_slice(br#"{"type":"ok","id":"#);
+                out.extend_from_slice(Decimal::of(*id).as_bytes());
                 if let Some(online) = online {
-                    out.push_str(r#","online":"#);
-                    out.push_str(Decimal::of(u64::from(*online)).as_str());
+                    out.extend_from_slice(br#","online":"#);
+                    out.extend_from_slice(Decimal::of(u64::from(*online)).as_bytes());
                 }
-                let tail = if *logged == Some(Logged::No) { r#","logged":false}"# } else { "}" };
-                out.write_str(tail)
+                if *logged == Some(Logged::No) {
+                    out.extend_from_slice(br#","logged":false"#);
+                }
+                out.write_all(b"}")
             }
             Reply::OkAgain { id } => write!(out, r#"{{"type":"ok","id":{id},"dup":true}}"#),
             Reply::Ping { seq: Some(seq) } => write!(out, r#"{{"type":"ping","seq":{seq}}}"#),
-            Reply::Ping { seq: None } => out.write_str(r#"{"type":"ping"}"#),
+            Reply::Ping { seq: None } => out.write_all(br#"{"type":"ping"}"#),
             Reply::Receipt { entry } => write_receipt(entry, out),
             Reply::Retry { id, refused: Refused { code, reason }, expect, after_ms } => {
                 write!(out, r#"{{"type":"error","id":{id},"code":{code},"reason":"{reason}","#)?;
@@ -263,7 +265,7 @@ impl Reply {
 }
 
 impl Welcome {
-    fn write(&self, out: &mut String) -> std::fmt::Result {
+    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let mut escaped = String::new();
         write!(out, r#"{{"type":"welcome","user":"{}""#, escape(&self.user, &mut escaped))?;
         if let Some((epoch, seq)) = &self.position {
@@ -272,25 +274,25 @@ impl Welcome {
         write!(out, r#","resumed":{},"last":"#, self.resumed)?;
         match self.last {
             Some(last) => write!(out, "{last}")?,
-            None => out.push_str("null"),
+            None => out.extend_from_slice(b"null"),
         }
-        out.push_str(r#","refused":["#);
+        out.extend_from_slice(br#","refused":["#);
         for (at, id) in self.refused.iter().enumerate() {
             write!(out, "{}{id}", if at == 0 { "" } else { "," })?;
         }
         write!(out, r#"],"ping":{},"limits":{{"inflight":{INFLIGHT_MAX}"#, self.ping_secs)?;
         write!(out, r#","message":{}}}"#, self.message_max)?;
         if let Some(gap) = &self.gap {
-            out.push_str(r#","gap":{"#);
+            out.extend_from_slice(br#","gap":{"#);
             gap.write(out)?;
         }
-        out.write_char('}')
+        out.write_all(b"}")
     }
 }
 
 impl Gap {
     /// From behind the opening brace.
-    fn write(&self, out: &mut String) -> std::fmt::Result {
+    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let reason = match self.reason {
             GapReason::Ahead => "ahead",
             GapReason::Epoch => "epoch",
@@ -301,7 +303,7 @@ impl Gap {
     }
 }
 
-fn write_receipt(entry: &Entry, out: &mut String) -> std::fmt::Result {
+fn write_receipt(entry: &Entry, out: &mut Vec<u8>) -> io::Result<()> {
     use crate::relay::log::To;
     let (To::User(user) | To::Group(user)) = entry.to();
     let mut escaped = String::new();

@@ -76,9 +76,9 @@ impl<S: Store> Talk<S> {
                     (self.slots.insert(()), format!("push {token}: {outcome:?}"))
                 }
                 Effect::Reply { to, reply } => {
-                    let mut text = String::new();
+                    let mut text = Vec::new();
                     reply.write(&mut text);
-                    (to, text)
+                    (to, String::from_utf8(text).unwrap())
                 }
                 Effect::Unsent { to, refused } => (to, format!("unsent {}", refused.code)),
             });
@@ -114,6 +114,7 @@ pub(super) fn to<'a>(receiver: &'a str, content: &'a str) -> Outgoing<'a> {
         echo: Default::default(),
         receipt: Default::default(),
         life: Life::Logged,
+        receiver: None,
         beside: 0,
     }
 }

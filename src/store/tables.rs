@@ -15,8 +15,14 @@
 //! A message is written once, at the end of `entries`, and named in the log of everybody who gets
 //! it. The last log that lets go of it takes it along.
 //!
+//! Rows of users and clients change with nearly every message, so they are read once and written
+//! once, in their order, whatever happens to them in between.
+//!
 //! This module does not know when something is committed, nor what damaged tables look like.
 
+use std::collections::{BTreeMap, HashMap};
+
+use foldhash::quality::RandomState;
 use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
 
 use super::batch::{Batch, Occurrence, Op};
@@ -51,9 +57,21 @@ pub(super) struct Tables<'txn> {
     pub entries: Table<'txn, u64, &'static [u8]>,
     pub holders: Table<'txn, u64, u64>,
     pub answers: Table<'txn, &'static str, &'static [u8]>,
+    /// Users whose rows were looked at.
+    known: HashMap<String, Known, RandomState>,
     /// The entry that is being appended to log after log, and to how many it was.
     run: Option<(Seq, u64)>,
     server: Option<ServerState>,
+}
+
+/// What is to be in the tables about a user.
+#[derive(Debug, Default)]
+struct Known {
+    /// `None` for somebody without a record.
+    row: Option<UserRow>,
+    is_changed: bool,
+    /// The clients about which something changed; `None` for one that is gone.
+    clients: BTreeMap<String, Option<ClientRow>>,
 }
 
 impl<'txn> Tables<'txn> {
@@ -68,6 +86,7 @@ impl<'txn> Tables<'txn> {
             entries: txn.open_table(ENTRIES)?,
             holders: txn.open_table(HOLDERS)?,
             answers: txn.open_table(ANSWERS)?,
+            known: HashMap::default(),
             run: None,
             server: None,
         })
@@ -81,6 +100,7 @@ impl<'txn> Tables<'txn> {
     /// Writes down what was put off. To be called behind the last batch.
     pub fn finish(mut self) -> Result<(), StorageError> {
         self.end_run()?;
+        self.settle_users()?;
         // Once for all batches of a commit: only the last one counts.
         if let Some(ServerState { counter, floor, stamp }) = self.server {
             for (name, number) in [(COUNTER, counter.0), (FLOOR, floor.0), (STAMP, stamp.0)] {
@@ -104,9 +124,9 @@ impl<'txn> Tables<'txn> {
                 self.append(batch.str(user), seq, batch.bytes(entry), copy)?;
             }
             Op::Client { user, client, numbers, seen } => {
-                let (user, client) = (batch.str(user), batch.str(client));
-                if self.has(user)? {
-                    self.clients.insert((user, client), ClientRow { numbers, seen })?;
+                let known = self.known(batch.str(user))?;
+                if known.row.is_some() {
+                    known.set_client(batch.str(client), Some(ClientRow { numbers, seen }));
                 }
             }
             Op::Answer { request, row } => {
@@ -114,7 +134,7 @@ impl<'txn> Tables<'txn> {
             }
             Op::ForgetAnswer { request } => drop(self.answers.remove(batch.str(request))?),
             Op::ForgetClient { user, client } => {
-                self.clients.remove((batch.str(user), batch.str(client)))?;
+                self.known(batch.str(user))?.set_client(batch.str(client), None);
             }
             Op::Join { user, group, seq } => {
                 let (user, group) = (batch.str(user), batch.str(group));
@@ -130,8 +150,16 @@ impl<'txn> Tables<'txn> {
     }
 
     /// Whether a user has a record. What is said about anybody else has no effect.
-    fn has(&self, user: &str) -> Result<bool, StorageError> {
-        Ok(self.users.get(user)?.is_some())
+    fn has(&mut self, user: &str) -> Result<bool, StorageError> {
+        Ok(self.known(user)?.row.is_some())
+    }
+
+    fn known(&mut self, user: &str) -> Result<&mut Known, StorageError> {
+        if !self.known.contains_key(user) {
+            let row = self.users.get(user)?.map(|row| row.value());
+            self.known.insert(user.to_owned(), Known { row, ..Known::default() });
+        }
+        Ok(self.known.get_mut(user).expect("invariant: it is there, or was put there just now"))
     }
 
     fn change(
@@ -139,22 +167,29 @@ impl<'txn> Tables<'txn> {
         user: &str,
         change: impl FnOnce(&mut UserRow),
     ) -> Result<(), StorageError> {
-        let Some(mut row) = self.users.get(user)?.map(|row| row.value()) else { return Ok(()) };
-        change(&mut row);
-        self.users.insert(user, row)?;
+        let known = self.known(user)?;
+        if let Some(row) = &mut known.row {
+            change(row);
+            known.is_changed = true;
+        }
         Ok(())
     }
 
     fn create(&mut self, user: &str, dropped: Seq) -> Result<(), StorageError> {
         self.remove(user)?;
-        self.users.insert(user, UserRow { dropped, ..UserRow::default() })?;
+        let known = self.known(user)?;
+        known.row = Some(UserRow { dropped, ..UserRow::default() });
+        known.is_changed = true;
         Ok(())
     }
 
     fn remove(&mut self, user: &str) -> Result<(), StorageError> {
-        if self.users.remove(user)?.is_none() {
+        let known = self.known(user)?;
+        if known.row.take().is_none() {
             return Ok(());
         }
+        known.is_changed = true;
+        known.clients.clear();
         self.release(user, u64::MAX)?;
         // No text is between a name and the same with a zero behind it.
         let beyond = format!("{user}\0");
@@ -208,6 +243,29 @@ impl<'txn> Tables<'txn> {
         Ok(())
     }
 
+    /// Writes down what is to be known of users and clients: in their order, so that every page is
+    /// looked for once.
+    fn settle_users(&mut self) -> Result<(), StorageError> {
+        let mut known: Vec<(String, Known)> = self.known.drain().collect();
+        known.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (user, Known { row, is_changed, .. }) in &known {
+            match row {
+                Some(row) if *is_changed => drop(self.users.insert(&**user, row)?),
+                None if *is_changed => drop(self.users.remove(&**user)?),
+                _ => {}
+            }
+        }
+        for (user, Known { clients, .. }) in &known {
+            for (client, row) in clients {
+                match row {
+                    Some(row) => drop(self.clients.insert((&**user, &**client), row)?),
+                    None => drop(self.clients.remove((&**user, &**client))?),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Takes everything up to `until` out of a user's log.
     fn release(&mut self, user: &str, until: u64) -> Result<(), StorageError> {
         self.end_run()?;
@@ -222,5 +280,14 @@ impl<'txn> Tables<'txn> {
             }
         }
         Ok(())
+    }
+}
+
+impl Known {
+    fn set_client(&mut self, client: &str, row: Option<ClientRow>) {
+        match self.clients.get_mut(client) {
+            Some(known) => *known = row,
+            None => drop(self.clients.insert(client.to_owned(), row)),
+        }
     }
 }

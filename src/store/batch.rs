@@ -27,6 +27,19 @@ pub(super) struct Batch {
     last_entry: Option<(Seq, Span)>,
     /// Likewise the user.
     last_user: Span,
+    urgency: Urgency,
+    /// The newest seq that was issued, as it says itself.
+    counter: Seq,
+}
+
+/// Whether somebody waits for a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Nobody but those who wait for the news that something was processed.
+    #[default]
+    Later,
+    /// Somebody waits for an answer.
+    Now,
 }
 
 /// A place in the names or the entries of a batch.
@@ -102,7 +115,27 @@ impl Batch {
             Change::Seen { user, at } => Op::Seen { user: self.user(user), at },
             Change::Server(state) => Op::Server(state),
         };
+        match op {
+            Op::Acknowledge { .. } | Op::Seen { .. } => {}
+            Op::Server(ServerState { counter, .. }) if counter == self.counter => {}
+            // A seq was issued, perhaps to something that is in no log.
+            Op::Server(ServerState { counter, .. }) => {
+                self.counter = counter;
+                self.urgency = Urgency::Now;
+            }
+            _ => self.urgency = Urgency::Now,
+        }
         self.ops.push(op);
+    }
+
+    /// Begins as the batch behind this one.
+    pub fn follow(&mut self, before: &Batch) {
+        self.counter = before.counter;
+    }
+
+    /// Whether somebody waits for it.
+    pub fn urgency(&self) -> Urgency {
+        self.urgency
     }
 
     /// What is to be done, in order.
@@ -135,6 +168,7 @@ impl Batch {
         self.ops.shrink_to(SPARE_MAX_BYTES / size_of::<Op>());
         self.last_entry = None;
         self.last_user = Span::default();
+        self.urgency = Urgency::Later;
     }
 
     fn user(&mut self, name: &str) -> Span {

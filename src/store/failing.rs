@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use redb::{Database, StorageBackend};
 
-use super::trouble::Trouble;
+use super::writer::Habits;
 use super::{Durable, file, read_all};
 use crate::config::Durability;
 use crate::relay::log::Stored;
@@ -34,6 +34,13 @@ struct State {
     is_taken: bool,
 }
 
+/// As patient as a test.
+pub const HABITS: Habits = Habits {
+    durability: Durability::Commit,
+    later: Duration::from_millis(5),
+    pause_min: Duration::from_millis(1),
+};
+
 impl FailingDisk {
     /// One with these bytes on it.
     pub fn with(bytes: Vec<u8>) -> FailingDisk {
@@ -52,15 +59,15 @@ impl FailingDisk {
 
     /// Starts a store on it.
     pub fn start(&self, durability: Durability) -> Durable {
+        self.start_with(Habits { durability, ..HABITS })
+    }
+
+    /// Starts a store with its own habits.
+    pub fn start_with(&self, habits: Habits) -> Durable {
         let disk = self.clone();
         let database = disk.open().expect("a disk that works");
-        // As patient as a test.
-        let trouble = Trouble::with_pause(Duration::from_millis(1));
-        let started = {
-            let opener = move || disk.open();
-            Durable::start(database, durability, trouble, opener, || Ok(()), || {})
-        };
-        started.expect("a thread")
+        let opener = move || disk.open();
+        Durable::start(database, habits, opener, || Ok(()), || {}).expect("a thread")
     }
 
     /// What a server would find on it.

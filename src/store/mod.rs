@@ -67,7 +67,7 @@ use self::place::Place;
 use self::read::{Found, Head, Kept, Reader};
 pub use self::read::{Problem, Problems, Tally};
 use self::trouble::Trouble;
-use self::writer::{Answer, Job, Said, Unsynced, Writer};
+use self::writer::{Answer, Habits, Job, Said, Unsynced, Writer};
 use crate::config::Durability;
 use crate::relay::log::{
     BatchNumber, Change, Entry, Handed, Outcome, Seq, Store, Stored, StoredRecord,
@@ -174,8 +174,8 @@ impl Durable {
         let same = Arc::clone(&place);
         let is_there = move || same.is_still(whereabouts);
         let opener = move || file::open(&place.file());
-        let trouble = Trouble::default();
-        let store = Durable::start(database, durability, trouble, opener, is_there, wake);
+        let habits = Habits { durability, ..Habits::default() };
+        let store = Durable::start(database, habits, opener, is_there, wake);
         let store = store.map_err(|error| OpenError::io(dir, error))?;
         Ok(Opened { store, stored, epoch: label.epoch, report: Report { tally, new_epoch } })
     }
@@ -183,8 +183,7 @@ impl Durable {
     /// Starts the thread.
     fn start(
         database: Database,
-        durability: Durability,
-        trouble: Trouble,
+        habits: Habits,
         opener: impl Fn() -> Result<Database, redb::Error> + Send + 'static,
         is_there: impl Fn() -> std::io::Result<()> + Send + 'static,
         wake: impl Fn() + Send + 'static,
@@ -196,13 +195,13 @@ impl Durable {
             opener: Box::new(opener),
             is_there: Box::new(is_there),
             database: Some(database),
-            durability,
+            habits,
             jobs: todo,
             said: says,
             wake: Box::new(wake),
             waiting: Arc::clone(&waiting),
             unsynced: Unsynced::default(),
-            trouble,
+            trouble: Trouble::with_pause(habits.pause_min),
             next: None,
         };
         let thread = thread::Builder::new().name("store".to_owned());
@@ -232,6 +231,7 @@ impl Store for Durable {
     fn commit(&mut self, number: BatchNumber) -> Handed {
         let next = self.spare.pop().unwrap_or_default();
         let mut batch = mem::replace(&mut self.open, next);
+        self.open.follow(&batch);
         let (len, waiting) = (batch.len(), self.waiting.load(Ordering::Relaxed));
         if self.is_void {
             batch.clear();

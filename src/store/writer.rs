@@ -9,6 +9,9 @@
 //!    '--- opened again, written, read: that is what I have -----------------------'
 //! ```
 //!
+//! A batch of acknowledgements alone waits a moment for the next one, so that a dialogue costs one
+//! commit per message, not two. It is not said to be committed before it is.
+//!
 //! A database whose write failed is good for nothing more: it is closed, opened again, which undoes
 //! what was not committed, and written to as a trial, before anybody is told what is there. While
 //! that does not work it is tried again, with longer and longer pauses.
@@ -27,7 +30,7 @@ use std::time::{Duration, Instant};
 use redb::{Database, Durability as Sync, ReadableDatabase};
 
 use super::Raw;
-use super::batch::Batch;
+use super::batch::{Batch, Urgency};
 use super::file::{self, Run, guarded};
 use super::read::{Found, Reader};
 use super::tables::Tables;
@@ -64,6 +67,28 @@ pub(super) struct Answer {
     pub users: Vec<(String, Option<Found<Raw>>)>,
 }
 
+/// How the writer goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Habits {
+    pub durability: Durability,
+    /// How long acknowledgements wait for something else to be committed with: longer than the
+    /// other side takes to answer on a machine or in a house, and about as long as one sync. What
+    /// is held back behind them, receipts above all, comes so much later at most.
+    pub later: Duration,
+    /// The first pause when the disk fails.
+    pub pause_min: Duration,
+}
+
+impl Default for Habits {
+    fn default() -> Habits {
+        Habits {
+            durability: Durability::Commit,
+            later: Duration::from_millis(5),
+            pause_min: Duration::from_millis(100),
+        }
+    }
+}
+
 /// The thread's state.
 pub(super) struct Writer {
     /// Opens the file again.
@@ -73,7 +98,7 @@ pub(super) struct Writer {
     pub is_there: Box<dyn Fn() -> io::Result<()> + Send>,
     /// `None` after a failure.
     pub database: Option<Database>,
-    pub durability: Durability,
+    pub habits: Habits,
     pub jobs: Receiver<Job>,
     pub said: Sender<Said>,
     /// Has the loop ask what was said.
@@ -93,6 +118,14 @@ pub(super) struct Unsynced {
     bytes: usize,
     /// When it is to be.
     due: Option<Instant>,
+}
+
+/// Batches that are committed together.
+#[derive(Debug)]
+struct Taken {
+    last: BatchNumber,
+    batches: Vec<Batch>,
+    bytes: usize,
 }
 
 /// What the writer is about to do.
@@ -155,24 +188,8 @@ impl Writer {
 
     /// Commits this batch and all that wait behind it.
     fn commit(&mut self, number: BatchNumber, batch: Batch) -> Phase {
-        let mut last = number;
-        let mut bytes = self.taken(&batch);
-        let mut batches = vec![batch];
-        while bytes < COMMIT_MAX_BYTES {
-            match self.jobs.try_recv() {
-                Ok(Job::Commit(number, batch)) => {
-                    last = number;
-                    bytes += self.taken(&batch);
-                    batches.push(batch);
-                }
-                Ok(other) => {
-                    self.next = Some(other);
-                    break;
-                }
-                Err(_) => break,
-            }
-        }
-        let sync = match self.durability {
+        let Taken { last, mut batches, bytes } = self.gather(number, batch);
+        let sync = match self.habits.durability {
             Durability::Commit => Sync::Immediate,
             Durability::Interval { .. } => Sync::None,
         };
@@ -180,7 +197,7 @@ impl Writer {
             return self.fail(&error);
         }
         self.trouble.end();
-        match self.durability {
+        match self.habits.durability {
             Durability::Commit => {
                 batches.iter_mut().for_each(Batch::clear);
                 self.say(Said::Committed(last, batches));
@@ -196,6 +213,41 @@ impl Writer {
                 if self.unsynced.bytes < UNSYNCED_MAX_BYTES { Phase::Up } else { self.sync() }
             }
         }
+    }
+
+    /// Takes what waits behind this batch. If nobody waits for any of it, something that somebody
+    /// waits for is probably on its way: whoever gets a message acknowledges it and answers.
+    fn gather(&mut self, number: BatchNumber, batch: Batch) -> Taken {
+        let mut urgency = match self.habits.durability {
+            Durability::Commit => batch.urgency(),
+            // A commit that is not synced costs too little to be saved.
+            Durability::Interval { .. } => Urgency::Now,
+        };
+        let until = Instant::now() + self.habits.later;
+        let bytes = self.taken(&batch);
+        let mut taken = Taken { last: number, batches: vec![batch], bytes };
+        while taken.bytes < COMMIT_MAX_BYTES {
+            let left = match urgency {
+                Urgency::Later => until.saturating_duration_since(Instant::now()),
+                Urgency::Now => Duration::ZERO,
+            };
+            match self.jobs.recv_timeout(left) {
+                Ok(Job::Commit(number, batch)) => {
+                    if batch.urgency() == Urgency::Now {
+                        urgency = Urgency::Now;
+                    }
+                    taken.last = number;
+                    taken.bytes += self.taken(&batch);
+                    taken.batches.push(batch);
+                }
+                Ok(other) => {
+                    self.next = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        taken
     }
 
     fn sync(&mut self) -> Phase {
@@ -286,7 +338,7 @@ impl Writer {
         let run = match self.trouble.is_doubtful() {
             // Whoever starts the next server should not trust that everything is there.
             true => Run::Unsynced,
-            false => Run::of(self.durability),
+            false => Run::of(self.habits.durability),
         };
         self.settle(run)
     }

@@ -32,11 +32,11 @@ fn alice() -> [Rc<str>; 1] {
 }
 
 /// Fails at one operation after the other, until none is left that could.
-fn fail_everywhere(durability: Durability, error: i32) -> u32 {
+fn fail_everywhere(habits: Habits, error: i32) -> u32 {
     let mut failures = 0;
     for operations in 0.. {
         let disk = FailingDisk::empty();
-        let mut store = disk.start(durability);
+        let mut store = disk.start_with(habits);
         greet(&mut store);
         disk.fail_after(operations, error);
         let mut committed = 1;
@@ -77,12 +77,23 @@ fn fail_everywhere(durability: Durability, error: i32) -> u32 {
 
 #[test]
 fn a_full_disk_voids_what_was_handed_over_and_nothing_else() {
-    assert!(fail_everywhere(Durability::Commit, NO_SPACE) > 5);
+    assert!(fail_everywhere(HABITS, NO_SPACE) > 5);
 }
 
 #[test]
 fn a_broken_disk_voids_what_was_handed_over_and_nothing_else() {
-    assert!(fail_everywhere(Durability::Commit, IO) > 5);
+    assert!(fail_everywhere(HABITS, IO) > 5);
+}
+
+// The journal is put into the tables after every commit, and that fails, too.
+#[test]
+fn a_checkpoint_that_fails_voids_nothing_that_was_committed() {
+    for error in [NO_SPACE, IO] {
+        for durability in [Durability::Commit, Durability::Interval { ms: 3_600_000 }] {
+            let habits = Habits { journal_max: 1, durability, ..HABITS };
+            assert!(fail_everywhere(habits, error) > 10);
+        }
+    }
 }
 
 // With an interval, what was said to be committed is not on the disk, and has to survive its

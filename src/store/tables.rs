@@ -10,6 +10,7 @@
 //!   entries   57 -> bytes    59 -> bytes                    once, whoever has it
 //!   holders   59 -> 2                                       only of those that several have
 //!   answers   "7f3a /v1/messages billing" -> at, 202, {"seq":58,…}      to requests of backends
+//!   journal   17 -> changes   18 -> changes       batches that are not in the tables above yet
 //! ```
 //!
 //! A message is written once, at the end of `entries`, and named in the log of everybody who gets
@@ -25,7 +26,7 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::quality::RandomState;
 use redb::{ReadableTable, StorageError, Table, TableDefinition, TableError, WriteTransaction};
 
-use super::batch::{Batch, Occurrence, Op};
+use super::op::{Occurrence, Op};
 use super::row::{ClientRow, UserRow};
 use crate::relay::log::{Seq, ServerState};
 
@@ -38,12 +39,15 @@ pub(super) const GROUPS: TableDefinition<(&str, &str), u64> = TableDefinition::n
 pub(super) const LOG: TableDefinition<(&str, u64), ()> = TableDefinition::new("log");
 pub(super) const ENTRIES: TableDefinition<u64, &[u8]> = TableDefinition::new("entries");
 pub(super) const HOLDERS: TableDefinition<u64, u64> = TableDefinition::new("holders");
+pub(super) const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 pub(super) const ANSWERS: TableDefinition<&str, &[u8]> = TableDefinition::new("answers");
 
 /// In `numbers`: the newest seq that was issued.
 pub(super) const COUNTER: &str = "counter";
 /// In `numbers`: the highest seq that a removed record knew of.
 pub(super) const FLOOR: &str = "floor";
+/// In `numbers`: the last batch that was taken out of the journal.
+pub(super) const JOURNALED: &str = "journaled";
 /// In `numbers`: the newest moment that was written.
 pub(super) const STAMP: &str = "stamp";
 
@@ -92,58 +96,43 @@ impl<'txn> Tables<'txn> {
         })
     }
 
-    /// Carries out what a batch says.
-    pub fn apply(&mut self, batch: &Batch) -> Result<(), StorageError> {
-        batch.ops().iter().try_for_each(|op| self.apply_op(batch, op))
-    }
-
-    /// Writes down what was put off. To be called behind the last batch.
-    pub fn finish(mut self) -> Result<(), StorageError> {
-        self.end_run()?;
-        self.settle_users()?;
-        // Once for all batches of a commit: only the last one counts.
-        if let Some(ServerState { counter, floor, stamp }) = self.server {
-            for (name, number) in [(COUNTER, counter.0), (FLOOR, floor.0), (STAMP, stamp.0)] {
-                self.numbers.insert(name, number)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn apply_op(&mut self, batch: &Batch, op: &Op) -> Result<(), StorageError> {
-        match *op {
+    /// Carries out a change.
+    pub fn apply(&mut self, op: Op<'_>) -> Result<(), StorageError> {
+        match op {
             Op::Server(server) => self.server = Some(server),
-            Op::Create { user, dropped } => self.create(batch.str(user), dropped)?,
-            Op::Remove { user } => self.remove(batch.str(user))?,
-            Op::Acknowledge { user, acked } => {
-                self.change(batch.str(user), |row| row.acked = acked)?;
-            }
-            Op::Seen { user, at } => self.change(batch.str(user), |row| row.seen = at)?,
-            Op::Discard { user, dropped } => self.discard(batch.str(user), dropped)?,
-            Op::Append { user, seq, entry, copy } => {
-                self.append(batch.str(user), seq, batch.bytes(entry), copy)?;
-            }
-            Op::Client { user, client, numbers, seen } => {
-                let known = self.known(batch.str(user))?;
+            Op::Create { user, dropped } => self.create(user, dropped)?,
+            Op::Remove { user } => self.remove(user)?,
+            Op::Acknowledge { user, acked } => self.change(user, |row| row.acked = acked)?,
+            Op::Seen { user, at } => self.change(user, |row| row.seen = at)?,
+            Op::Discard { user, dropped } => self.discard(user, dropped)?,
+            Op::Append { user, seq, entry, copy } => self.append(user, seq, entry, copy)?,
+            Op::Client { user, client, row } => {
+                let known = self.known(user)?;
                 if known.row.is_some() {
-                    known.set_client(batch.str(client), Some(ClientRow { numbers, seen }));
+                    known.set_client(client, Some(row));
                 }
             }
-            Op::Answer { request, row } => {
-                self.answers.insert(batch.str(request), batch.bytes(row))?;
-            }
-            Op::ForgetAnswer { request } => drop(self.answers.remove(batch.str(request))?),
-            Op::ForgetClient { user, client } => {
-                self.known(batch.str(user))?.set_client(batch.str(client), None);
-            }
+            Op::ForgetClient { user, client } => self.known(user)?.set_client(client, None),
+            Op::Answer { request, row } => drop(self.answers.insert(request, row)?),
+            Op::ForgetAnswer { request } => drop(self.answers.remove(request)?),
             Op::Join { user, group, seq } => {
-                let (user, group) = (batch.str(user), batch.str(group));
                 if self.has(user)? {
                     self.groups.insert((user, group), seq.0)?;
                 }
             }
-            Op::Leave { user, group } => {
-                self.groups.remove((batch.str(user), batch.str(group)))?;
+            Op::Leave { user, group } => drop(self.groups.remove((user, group))?),
+        }
+        Ok(())
+    }
+
+    /// Writes down what was put off. To be called behind the last change.
+    pub fn finish(mut self) -> Result<(), StorageError> {
+        self.end_run()?;
+        self.settle_users()?;
+        // Only the last one counts.
+        if let Some(ServerState { counter, floor, stamp }) = self.server {
+            for (name, number) in [(COUNTER, counter.0), (FLOOR, floor.0), (STAMP, stamp.0)] {
+                self.numbers.insert(name, number)?;
             }
         }
         Ok(())

@@ -3,6 +3,9 @@
 //! `cargo bench --bench store` measures; `cargo bench --bench store -- --test` only runs each once.
 //! The directory is the one for temporary files: set `TMPDIR` to measure another disk.
 //!
+//! A commit adds to the journal; now and then one is followed by a checkpoint. Both are means over
+//! so many messages that checkpoints have their share in them.
+//!
 //! Beside each stands its limit: the same bytes appended to a plain file, and one `fdatasync`.
 
 use std::collections::VecDeque;

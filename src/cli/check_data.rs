@@ -7,6 +7,7 @@
 //!   3 users with 4 clients, 7 memberships in 2 groups
 //!   120 messages of 26112 bytes in 290 places, the oldest of 2026-11-20T08:00:00.000Z
 //!   3 answers to backends
+//!   31 changes in the journal, counted above               after a kill: not in the tables yet
 //! nothing is wrong                                                       exit code 0
 //! $ switchboard check-data /var/lib/switchboard --repair
 //! ...
@@ -135,6 +136,11 @@ fn words(settings: &Settings, checked: &Checked) -> String {
         oldest.unwrap_or_default(),
         counted(tally.answers, "answer"),
     );
+    if checked.journaled > 0 {
+        // Writing into a `String` does not fail.
+        let journaled = counted(checked.journaled, "change");
+        let _ = writeln!(text, "  {journaled} in the journal, counted above");
+    }
     for problem in &problems.first {
         // Writing into a `String` does not fail.
         let _ = writeln!(text, "wrong: {problem}");
@@ -156,15 +162,21 @@ fn verdict(settings: &Settings, checked: &Checked) -> String {
     let found = match (checked.problems.count, checked.dropped) {
         (0, _) => "nothing is wrong\n".to_owned(),
         (_, Some(dropped)) => format!(
-            "repaired: {}, {}, {} of users without a record and {} to backends are dropped; the \
-             epoch is a new one\n",
+            "repaired: {}, {}, {} of users without a record, {} to backends and {} of the journal \
+             are dropped; the epoch is a new one\n",
             counted(dropped.entries, "message"),
             counted(dropped.places, "place"),
             counted(dropped.strays, "row"),
             counted(dropped.answers, "answer"),
+            if dropped.batches == 1 {
+                "1 batch".into()
+            } else {
+                format!("{} batches", dropped.batches)
+            },
         ),
         (_, None) if settings.asks => "--repair would drop what does not belong together: the \
-             messages, places in logs and rows above, and nothing else. Counts and the newest \
+             messages, places in logs and rows above, with what is in the journal behind a batch \
+             that cannot be read, and nothing else. Counts and the newest \
              seq are set right, and the epoch is a new one, so that all clients learn that they \
              may have missed something. With --yes it does\n"
             .to_owned(),
@@ -181,6 +193,7 @@ fn json_text(checked: &Checked) -> String {
             "places": dropped.places,
             "strays": dropped.strays,
             "answers": dropped.answers,
+            "batches": dropped.batches,
         })
     });
     let problems_first: Vec<String> = problems.first.iter().map(ToString::to_string).collect();
@@ -201,6 +214,7 @@ fn json_text(checked: &Checked) -> String {
         "message_bytes": tally.bytes,
         "places": tally.places,
         "answers": tally.answers,
+        "journaled": checked.journaled,
         "oldest_ms": tally.oldest.map(|oldest| oldest.0),
         "problems": problems.count,
         "problems_first": problems_first,

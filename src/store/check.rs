@@ -1,7 +1,8 @@
 //! Checking: what is in a store, whether it is whole, and what can be done about it.
 //!
 //! ```text
-//!   look      reads every page, through an overlay: nothing is written
+//!   look      reads every page, through an overlay: nothing is written. The journal is put into
+//!             the tables there
 //!   repair    drops what does not belong together; new epoch if that was anything
 //!   epoch     gives a new one: for a copy that was restored
 //! ```
@@ -10,16 +11,17 @@
 
 use std::path::{Path, PathBuf};
 
-use redb::{Database, Durability as Sync, ReadableDatabase};
+use redb::{Database, Durability as Sync, ReadableDatabase, WriteTransaction};
 
 use super::error::OpenError;
 use super::file::{self, Run, guarded};
+use super::journal::{self, Damage};
 pub use super::mend::Dropped;
 use super::mend::mend;
 use super::overlay::Overlay;
 use super::place::Place;
-use super::read::{Head, Problems, Reader, Tally};
-use super::{NewEpoch, why_new};
+use super::read::{Problems, Tally};
+use super::{NewEpoch, Survey, survey, why_new};
 use crate::relay::log::ServerState;
 use crate::relay::random_epoch;
 
@@ -51,6 +53,8 @@ pub struct Checked {
     pub server: ServerState,
     /// How much there is.
     pub tally: Tally,
+    /// How many changes were in the journal: the tally has them.
+    pub journaled: u64,
     /// What is wrong with it, before it was repaired.
     pub problems: Problems,
     /// What was dropped, if it was repaired.
@@ -85,12 +89,13 @@ pub fn check(
     let database = database.map_err(fail)?;
     let mut label = file::label(&database, &place)?;
     progress("following every log");
-    let (server, tally, problems) = survey(&database).map_err(fail)?;
+    let Survey { server, tally, problems, journal } = take_in(&database, action).map_err(fail)?;
     let whereabouts = place.whereabouts().map_err(|error| OpenError::io(&path, error))?;
     let mut dropped = None;
     if action == Action::Repair {
         progress("repairing");
-        dropped = Some(repair(&database).map_err(fail)?);
+        let repaired = repair(&database, &problems).map_err(fail)?;
+        dropped = Some(Dropped { batches: journal.lost, ..repaired });
     }
     let is_changed = problems.count > 0 && dropped.is_some();
     if action == Action::NewEpoch || is_changed {
@@ -107,6 +112,7 @@ pub fn check(
         epoch: label.epoch,
         server,
         tally,
+        journaled: journal.changes,
         problems,
         dropped,
     };
@@ -114,22 +120,40 @@ pub fn check(
     Ok(checked)
 }
 
-/// Goes through everything.
-fn survey(database: &Database) -> Result<(ServerState, Tally, Problems), redb::Error> {
+/// Puts the journal into the tables, as the next start would, and goes through everything.
+fn take_in(database: &Database, action: Action) -> Result<Survey, redb::Error> {
+    let mut problems = Problems::default();
+    let journal = guarded(|| journal::survey(&database.begin_read()?, &mut problems))?;
+    // Nothing is dropped that nobody wants to have dropped.
+    if journal.batches == 0 || (journal.lost > 0 && action == Action::NewEpoch) {
+        return survey(database);
+    }
     guarded(|| {
-        let txn = database.begin_read()?;
-        let mut reader: Reader<Head> = Reader::new(&txn)?;
-        reader.everybody(|_, _| {})?;
-        reader.answers(|_, _| {})?;
-        Ok((reader.server(), reader.tally, reader.problems))
-    })
+        let txn = file::begin(database, Sync::Immediate)?;
+        journal::replay(&txn, Damage::Drop)?;
+        if journal.lost > 0 {
+            doubt(&txn)?;
+        }
+        Ok(txn.commit()?)
+    })?;
+    let found = survey(database)?;
+    problems.append(found.problems);
+    Ok(Survey { problems, journal, ..found })
 }
 
-fn repair(database: &Database) -> Result<Dropped, redb::Error> {
+fn repair(database: &Database, problems: &Problems) -> Result<Dropped, redb::Error> {
     guarded(|| {
         let txn = file::begin(database, Sync::Immediate)?;
         let dropped = mend(&txn)?;
+        if problems.count > 0 {
+            doubt(&txn)?;
+        }
         txn.commit()?;
         Ok(dropped)
     })
+}
+
+/// If this is as far as it comes, the next server begins a new epoch.
+fn doubt(txn: &WriteTransaction) -> Result<(), redb::Error> {
+    file::set_run(txn, Run::Unsynced)
 }

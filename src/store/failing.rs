@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use redb::{Database, StorageBackend};
 
-use super::trouble::Trouble;
-use super::{Durable, file, read_all};
+use super::writer::Habits;
+use super::{Durable, file, recover};
 use crate::config::Durability;
 use crate::relay::log::Stored;
 
@@ -27,12 +27,24 @@ struct State {
     synced: Vec<u8>,
     /// What the file looked like after each operation that changed it, if that is wanted.
     history: Option<Vec<Vec<u8>>>,
+    /// How many of these there were at each sync.
+    syncs: Vec<usize>,
+    /// How many there were whenever the store said something.
+    said: Vec<usize>,
     /// How many operations are left before they fail.
     left: Option<u32>,
     error: i32,
     /// Whether a database is on it.
     is_taken: bool,
 }
+
+/// As patient as a test.
+pub const HABITS: Habits = Habits {
+    durability: Durability::Commit,
+    journal_max: 1 << 20,
+    later: Duration::from_millis(5),
+    pause_min: Duration::from_millis(1),
+};
 
 impl FailingDisk {
     /// One with these bytes on it.
@@ -52,21 +64,27 @@ impl FailingDisk {
 
     /// Starts a store on it.
     pub fn start(&self, durability: Durability) -> Durable {
+        self.start_with(Habits { durability, ..HABITS })
+    }
+
+    /// Starts a store with its own habits.
+    pub fn start_with(&self, habits: Habits) -> Durable {
         let disk = self.clone();
         let database = disk.open().expect("a disk that works");
-        // As patient as a test.
-        let trouble = Trouble::with_pause(Duration::from_millis(1));
-        let started = {
-            let opener = move || disk.open();
-            Durable::start(database, durability, trouble, opener, || Ok(()), || {})
+        let opener = move || disk.open();
+        let disk = self.clone();
+        let wake = move || {
+            let mut state = disk.state();
+            let changes = state.history.as_ref().map(Vec::len);
+            state.said.extend(changes);
         };
-        started.expect("a thread")
+        Durable::start(database, habits, opener, || Ok(()), wake).expect("a thread")
     }
 
     /// What a server would find on it.
     pub fn stored(&self) -> Stored {
         let (stored, _, problems) =
-            read_all(&self.open().expect("a disk that works")).expect("a disk that works");
+            recover(&self.open().expect("a disk that works")).expect("a disk that works");
         assert_eq!(problems.count, 0, "{problems:?}");
         stored
     }
@@ -88,9 +106,14 @@ impl FailingDisk {
         self.state().history = Some(Vec::new());
     }
 
-    /// How many states were kept so far.
-    pub fn changes(&self) -> usize {
-        self.state().history.as_ref().map_or(0, Vec::len)
+    /// How many states there were whenever the store said something.
+    pub fn said(&self) -> Vec<usize> {
+        self.state().said.clone()
+    }
+
+    /// How many states there were whenever all was synced.
+    pub fn syncs(&self) -> Vec<usize> {
+        self.state().syncs.clone()
     }
 
     /// The states of the file.
@@ -164,6 +187,8 @@ impl StorageBackend for FailingDisk {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.change()?;
         state.synced = state.bytes.clone();
+        let changes = state.history.as_ref().map(Vec::len);
+        state.syncs.extend(changes);
         Ok(())
     }
 

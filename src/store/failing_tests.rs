@@ -1,10 +1,10 @@
 //! Disks that fail: at every operation, in every way, and what is said about it.
 
-use super::failing::FailingDisk;
+use super::failing::{FailingDisk, HABITS};
 use super::samples::{Folder, entry};
 use super::start_tests::outcome;
 use super::*;
-use crate::relay::log::ServerState;
+use crate::relay::log::{ServerState, Stamp};
 
 const NO_SPACE: i32 = 28;
 const IO: i32 = 5;
@@ -32,11 +32,11 @@ fn alice() -> [Rc<str>; 1] {
 }
 
 /// Fails at one operation after the other, until none is left that could.
-fn fail_everywhere(durability: Durability, error: i32) -> u32 {
+fn fail_everywhere(habits: Habits, error: i32) -> u32 {
     let mut failures = 0;
     for operations in 0.. {
         let disk = FailingDisk::empty();
-        let mut store = disk.start(durability);
+        let mut store = disk.start_with(habits);
         greet(&mut store);
         disk.fail_after(operations, error);
         let mut committed = 1;
@@ -77,12 +77,23 @@ fn fail_everywhere(durability: Durability, error: i32) -> u32 {
 
 #[test]
 fn a_full_disk_voids_what_was_handed_over_and_nothing_else() {
-    assert!(fail_everywhere(Durability::Commit, NO_SPACE) > 5);
+    assert!(fail_everywhere(HABITS, NO_SPACE) > 5);
 }
 
 #[test]
 fn a_broken_disk_voids_what_was_handed_over_and_nothing_else() {
-    assert!(fail_everywhere(Durability::Commit, IO) > 5);
+    assert!(fail_everywhere(HABITS, IO) > 5);
+}
+
+// The journal is put into the tables after every commit, and that fails, too.
+#[test]
+fn a_checkpoint_that_fails_voids_nothing_that_was_committed() {
+    for error in [NO_SPACE, IO] {
+        for durability in [Durability::Commit, Durability::Interval { ms: 3_600_000 }] {
+            let habits = Habits { journal_max: 1, durability, ..HABITS };
+            assert!(fail_everywhere(habits, error) > 10);
+        }
+    }
 }
 
 // With an interval, what was said to be committed is not on the disk, and has to survive its
@@ -180,4 +191,49 @@ fn more_than_may_wait_is_refused() {
     assert_eq!(seqs(&restored), [1]);
     send(&mut store, 4);
     assert_eq!(outcome(&mut store), Outcome::Committed(BatchNumber(4)));
+}
+
+/// Alice has read something.
+fn acknowledge(store: &mut Durable, number: u64) {
+    store.note(Change::Acknowledge { user: "alice", acked: Seq(1) });
+    store.note(Change::Seen { user: "alice", at: Stamp(number) });
+    store.note(Change::Server(ServerState { counter: Seq(1), ..ServerState::default() }));
+    let _ = store.commit(BatchNumber(number));
+}
+
+fn slow(disk: &FailingDisk) -> Durable {
+    let later = std::time::Duration::from_secs(3_600);
+    let mut store = disk.start_with(Habits { later, ..HABITS });
+    greet(&mut store);
+    store
+}
+
+#[test]
+fn acknowledgements_are_committed_with_what_comes_behind_them() {
+    let disk = FailingDisk::empty();
+    let mut store = slow(&disk);
+    acknowledge(&mut store, 2);
+    acknowledge(&mut store, 3);
+    send(&mut store, 4);
+    assert_eq!(outcome(&mut store), Outcome::Committed(BatchNumber(4)));
+    // A seq was issued, and may be in a message that is in no log.
+    let counter = Seq(5);
+    store.note(Change::Server(ServerState { counter, ..ServerState::default() }));
+    let _ = store.commit(BatchNumber(5));
+    assert_eq!(outcome(&mut store), Outcome::Committed(BatchNumber(5)));
+}
+
+#[test]
+fn acknowledgements_are_committed_at_the_end_or_after_a_moment() {
+    let disk = FailingDisk::empty();
+    let mut store = slow(&disk);
+    acknowledge(&mut store, 2);
+    drop(store);
+    assert_eq!(disk.stored().users[0].1.as_ref().unwrap().acked, Seq(1));
+    let disk = FailingDisk::empty();
+    let mut store = disk.start(Durability::Commit);
+    greet(&mut store);
+    // And alone, after a moment.
+    acknowledge(&mut store, 2);
+    assert_eq!(outcome(&mut store), Outcome::Committed(BatchNumber(2)));
 }

@@ -16,7 +16,7 @@ use redb::{Database, Durability as Sync, ReadableDatabase, WriteTransaction};
 
 use super::error::OpenError;
 use super::place::{Place, Whereabouts};
-use super::tables::{COUNTER, FLOOR, NUMBERS, STAMP, TEXTS, Tables};
+use super::tables::{COUNTER, FLOOR, JOURNAL, JOURNALED, NUMBERS, STAMP, TEXTS, Tables};
 use crate::config::Durability;
 
 /// What a file says about itself.
@@ -76,13 +76,14 @@ pub(super) fn initialize(database: &Database) -> Result<(), redb::Error> {
     let txn = database.begin_write()?;
     {
         let mut tables = Tables::open(&txn)?;
-        for name in [COUNTER, FLOOR, STAMP, DEVICE, INODE] {
+        for name in [COUNTER, FLOOR, JOURNALED, STAMP, DEVICE, INODE] {
             tables.numbers.insert(name, 0)?;
         }
         tables.numbers.insert(FORMAT, FORMAT_NUMBER)?;
         let mut texts = txn.open_table(TEXTS)?;
         texts.insert(EPOCH, "")?;
         texts.insert(RUN, Run::Closed.text())?;
+        txn.open_table(JOURNAL)?;
     }
     Ok(txn.commit()?)
 }

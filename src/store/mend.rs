@@ -32,6 +32,8 @@ pub struct Dropped {
     pub strays: u64,
     /// Answers to requests of backends.
     pub answers: u64,
+    /// Batches of the journal: those that cannot be read, and what came behind them.
+    pub batches: u64,
 }
 
 /// Makes the tables agree with each other.

@@ -14,6 +14,9 @@
 //! and after a failure. While one commit runs, batches collect; the next takes all of them, so the
 //! slower the disk, the more messages share one sync.
 //!
+//! A commit adds what changed to a journal in the file, and nothing else; now and then the journal
+//! is put into the tables (`journal.rs`).
+//!
 //! What is in the file is in `tables.rs`; how a crash, a copy and a full disk are told apart is in
 //! `file.rs` and `trouble.rs`.
 //!
@@ -23,8 +26,11 @@ mod batch;
 pub mod check;
 mod error;
 mod file;
+mod journal;
 mod mend;
+mod op;
 mod overlay;
+mod pending;
 mod place;
 mod read;
 mod row;
@@ -58,19 +64,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use foldhash::quality::RandomState;
-use redb::{Database, ReadableDatabase};
+use redb::{Database, Durability as Sync, ReadableDatabase};
 
 use self::batch::Batch;
 pub use self::error::OpenError;
 use self::file::{Label, Run, guarded};
+use self::journal::Damage;
 use self::place::Place;
 use self::read::{Found, Head, Kept, Reader};
 pub use self::read::{Problem, Problems, Tally};
 use self::trouble::Trouble;
-use self::writer::{Answer, Job, Said, Unsynced, Writer};
+use self::writer::{Answer, Habits, Job, Said, Unsynced, Writer};
 use crate::config::Durability;
 use crate::relay::log::{
-    BatchNumber, Change, Entry, Handed, Outcome, Seq, Store, Stored, StoredRecord,
+    BatchNumber, Change, Entry, Handed, Outcome, Seq, ServerState, Store, Stored, StoredRecord,
 };
 use crate::relay::random_epoch;
 
@@ -174,8 +181,8 @@ impl Durable {
         let same = Arc::clone(&place);
         let is_there = move || same.is_still(whereabouts);
         let opener = move || file::open(&place.file());
-        let trouble = Trouble::default();
-        let store = Durable::start(database, durability, trouble, opener, is_there, wake);
+        let habits = Habits { durability, ..Habits::default() };
+        let store = Durable::start(database, habits, opener, is_there, wake);
         let store = store.map_err(|error| OpenError::io(dir, error))?;
         Ok(Opened { store, stored, epoch: label.epoch, report: Report { tally, new_epoch } })
     }
@@ -183,8 +190,7 @@ impl Durable {
     /// Starts the thread.
     fn start(
         database: Database,
-        durability: Durability,
-        trouble: Trouble,
+        habits: Habits,
         opener: impl Fn() -> Result<Database, redb::Error> + Send + 'static,
         is_there: impl Fn() -> std::io::Result<()> + Send + 'static,
         wake: impl Fn() + Send + 'static,
@@ -196,13 +202,15 @@ impl Durable {
             opener: Box::new(opener),
             is_there: Box::new(is_there),
             database: Some(database),
-            durability,
+            habits,
             jobs: todo,
             said: says,
             wake: Box::new(wake),
             waiting: Arc::clone(&waiting),
             unsynced: Unsynced::default(),
-            trouble,
+            extent: None,
+            checkpoint_at: habits.journal_max,
+            trouble: Trouble::with_pause(habits.pause_min),
             next: None,
         };
         let thread = thread::Builder::new().name("store".to_owned());
@@ -232,6 +240,7 @@ impl Store for Durable {
     fn commit(&mut self, number: BatchNumber) -> Handed {
         let next = self.spare.pop().unwrap_or_default();
         let mut batch = mem::replace(&mut self.open, next);
+        self.open.follow(&batch);
         let (len, waiting) = (batch.len(), self.waiting.load(Ordering::Relaxed));
         if self.is_void {
             batch.clear();
@@ -313,7 +322,7 @@ fn why_new(label: &Label, whereabouts: place::Whereabouts) -> Option<NewEpoch> {
 fn load(database: &Database, place: &Place) -> Result<(Stored, Tally), OpenError> {
     let path = place.file();
     let (stored, tally, problems) =
-        read_all(database).map_err(|error| OpenError::of(place.dir(), &path, error))?;
+        recover(database).map_err(|error| OpenError::of(place.dir(), &path, error))?;
     match (problems.first.first(), problems.count) {
         (None, _) => Ok((stored, tally)),
         (Some(problem), 1) => Err(OpenError::damaged(place.dir(), problem)),
@@ -324,7 +333,20 @@ fn load(database: &Database, place: &Place) -> Result<(Stored, Tally), OpenError
     }
 }
 
-fn read_all(database: &Database) -> Result<(Stored, Tally, Problems), redb::Error> {
+/// Puts what is in the journal where it belongs, if nothing is wrong, and reads everything.
+fn recover(database: &Database) -> Result<(Stored, Tally, Problems), redb::Error> {
+    let Survey { tally, problems, journal, .. } = survey(database)?;
+    // Damaged files are left as they are.
+    if problems.count > 0 {
+        return Ok((Stored::default(), tally, problems));
+    }
+    if journal.batches > 0 {
+        guarded(|| {
+            let txn = file::begin(database, Sync::Immediate)?;
+            journal::replay(&txn, Damage::Refuse)?;
+            Ok(txn.commit()?)
+        })?;
+    }
     guarded(|| {
         let txn = database.begin_read()?;
         let mut reader = Reader::new(&txn)?;
@@ -334,6 +356,30 @@ fn read_all(database: &Database) -> Result<(Stored, Tally, Problems), redb::Erro
         })?;
         reader.answers(|request, answer| stored.answers.push((Rc::from(request), answer)))?;
         Ok((stored, reader.tally, reader.problems))
+    })
+}
+
+/// What was found in a file.
+struct Survey {
+    /// As the tables say.
+    server: ServerState,
+    /// Of the tables.
+    tally: Tally,
+    /// Of the tables and the journal.
+    problems: Problems,
+    journal: journal::Content,
+}
+
+/// Goes through the tables as they are, and through the journal.
+fn survey(database: &Database) -> Result<Survey, redb::Error> {
+    guarded(|| {
+        let txn = database.begin_read()?;
+        let mut reader: Reader<Head> = Reader::new(&txn)?;
+        reader.everybody(|_, _| {})?;
+        reader.answers(|_, _| {})?;
+        let journal = journal::survey(&txn, &mut reader.problems)?;
+        let server = reader.server();
+        Ok(Survey { server, tally: reader.tally, problems: reader.problems, journal })
     })
 }
 

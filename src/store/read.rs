@@ -114,6 +114,11 @@ pub enum Problem {
         /// Which message.
         seq: Seq,
     },
+    /// A batch in the journal cannot be read, and so what came behind it cannot be used.
+    UnreadableBatch {
+        /// Its number.
+        number: u64,
+    },
 }
 
 /// What is wrong: the first ones in words, and how many there are.
@@ -383,7 +388,14 @@ impl<E: Kept> Reader<E> {
 }
 
 impl Problems {
-    fn add(&mut self, problem: Problem) {
+    /// Adds others behind these.
+    pub(super) fn append(&mut self, others: Problems) {
+        let left = SHOWN_MAX.saturating_sub(self.first.len());
+        self.count += others.count;
+        self.first.extend(others.first.into_iter().take(left));
+    }
+
+    pub(super) fn add(&mut self, problem: Problem) {
         self.count += 1;
         if self.first.len() < SHOWN_MAX {
             self.first.push(problem);
@@ -414,6 +426,9 @@ impl fmt::Display for Problem {
                 write!(out, "the answer to the request {request:?} cannot be read")
             }
             Problem::Unreadable { seq } => write!(out, "message {seq} cannot be read"),
+            Problem::UnreadableBatch { number } => {
+                write!(out, "batch {number} of the journal cannot be read")
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use super::failing::FailingDisk;
+use super::failing::{FailingDisk, HABITS};
 use super::samples::{Chance, entry};
 use super::start_tests::outcome;
 use super::*;
@@ -164,6 +164,11 @@ fn everybody() -> Vec<Rc<str>> {
     USERS.map(Rc::from).to_vec()
 }
 
+/// The journal is put into the tables after every commit, after some, or at the end.
+fn habits(seed: u64) -> Habits {
+    Habits { journal_max: [1, 4_000, 1 << 20][seed as usize % 3], ..HABITS }
+}
+
 fn seeds() -> std::ops::Range<u64> {
     let count = std::env::var("SWITCHBOARD_SEEDS").ok().and_then(|count| count.parse().ok());
     0..count.unwrap_or(40)
@@ -175,8 +180,8 @@ fn the_store_keeps_what_a_plain_map_keeps() {
         let disk = FailingDisk::empty();
         let (mut changes, mut reference) = (Changes::new(seed), Reference::default());
         let mut number = BatchNumber(0);
-        for _ in 0..3 {
-            let mut store = disk.start(Durability::Commit);
+        for round in 0..3 {
+            let mut store = disk.start_with(habits(seed + round));
             for _ in 0..15 {
                 changes.batch(&mut store, &mut reference);
                 number.0 += 1;
@@ -224,29 +229,35 @@ struct Witness {
     before: Vec<u8>,
     /// The disk after each change.
     history: Vec<Vec<u8>>,
+    /// After how many changes it was synced.
+    syncs: Vec<usize>,
     /// What was committed for sure after so many changes.
     milestones: Vec<(usize, Stored)>,
 }
 
 fn witness(seed: u64) -> Witness {
     let disk = FailingDisk::empty();
-    let mut store = disk.start(Durability::Commit);
+    let mut store = disk.start_with(habits(seed));
     let (mut changes, mut reference) = (Changes::new(seed), Reference::default());
     let before = disk.bytes();
     disk.remember();
-    let mut milestones = vec![(0, reference.stored())];
+    let mut kept = vec![reference.stored()];
     for number in 1..=6 {
         changes.batch(&mut store, &mut reference);
         let _ = store.commit(BatchNumber(number));
         assert_eq!(outcome(&mut store), Outcome::Committed(BatchNumber(number)));
-        milestones.push((disk.changes(), reference.stored()));
+        kept.push(reference.stored());
     }
-    Witness { before, history: disk.history(), milestones }
+    // With the last checkpoint, which is written when everything has been said.
+    drop(store);
+    let said = [0].into_iter().chain(disk.said());
+    let milestones = said.zip(kept).collect();
+    Witness { before, syncs: disk.syncs(), history: disk.history(), milestones }
 }
 
 #[test]
 fn a_process_that_is_killed_at_any_moment_leaves_what_was_committed() {
-    for seed in 0..3 {
+    for seed in 0..6 {
         let Witness { history, milestones, .. } = witness(seed);
         for (at, bytes) in history.into_iter().enumerate() {
             let stored = FailingDisk::with(bytes).stored();
@@ -261,13 +272,14 @@ fn a_process_that_is_killed_at_any_moment_leaves_what_was_committed() {
 #[test]
 fn a_power_cut_at_any_moment_leaves_what_was_committed() {
     let chance = Mutex::new(Chance(9));
-    for seed in 0..3 {
-        let Witness { before, history, milestones } = witness(seed);
-        for (said, window) in milestones.windows(2).enumerate() {
-            let from = window[0].0;
+    for seed in 0..6 {
+        let Witness { before, history, syncs, milestones } = witness(seed);
+        let ends = syncs.iter().copied().chain([history.len()]);
+        let mut from = 0_usize;
+        for until in ends {
             let base = from.checked_sub(1).map_or(&before, |last| &history[last]);
-            for now in &history[from..window[1].0] {
-                // Any of the blocks written since the last commit are on the disk, in any order.
+            for (at, now) in history.iter().enumerate().take(until).skip(from) {
+                // Any of the blocks written since the last sync are on the disk, in any order.
                 let mut bytes = base.clone();
                 bytes.resize(now.len().max(base.len()), 0);
                 for (old, new) in bytes.chunks_mut(4_096).zip(now.chunks(4_096)) {
@@ -276,9 +288,51 @@ fn a_power_cut_at_any_moment_leaves_what_was_committed() {
                     }
                 }
                 let stored = FailingDisk::with(bytes).stored();
+                let said = milestones.iter().rposition(|(changes, _)| *changes <= from).unwrap();
                 let may = &milestones[said..milestones.len().min(said + 2)];
-                assert!(may.iter().any(|(_, may)| *may == stored), "seed {seed}");
+                assert!(may.iter().any(|(_, may)| *may == stored), "seed {seed}, change {at}");
             }
+            from = until;
         }
     }
+}
+
+/// Whatever fails in between, commits and checkpoints, with and without a sync of each: what was
+/// said to be committed is there, once and in its order.
+#[test]
+fn failures_at_any_operation_leave_what_was_said() {
+    let mut failures = 0;
+    for seed in seeds() {
+        let durability =
+            [Durability::Commit, Durability::Interval { ms: 3_600_000 }][seed as usize % 2];
+        let disk = FailingDisk::empty();
+        let mut store = disk.start_with(Habits { durability, ..habits(seed / 2) });
+        let (mut changes, mut reference) = (Changes::new(seed), Reference::default());
+        for number in 1..=60 {
+            if changes.chance.below(4) == 0 {
+                let error = [28, 5][changes.chance.below(2)];
+                disk.fail_after(changes.chance.below(30) as u32, error);
+            }
+            let mut next = reference.clone();
+            changes.batch(&mut store, &mut next);
+            let _ = store.commit(BatchNumber(number));
+            if outcome(&mut store) == Outcome::Committed(BatchNumber(number)) {
+                reference = next;
+                continue;
+            }
+            failures += 1;
+            disk.heal();
+            store.read_back(&everybody());
+            let Outcome::Restored(restored) = outcome(&mut store) else { panic!("no answer") };
+            // It is in doubt what became of the last one, but it was all or nothing.
+            if restored == next.about(&everybody()) && restored != reference.about(&everybody()) {
+                reference = next;
+            }
+            assert_eq!(restored, reference.about(&everybody()), "seed {seed}, batch {number}");
+        }
+        disk.heal();
+        drop(store);
+        assert_eq!(disk.stored(), reference.stored(), "seed {seed}");
+    }
+    assert!(failures > 40, "{failures}");
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::failing::FailingDisk;
+use super::failing::{FailingDisk, HABITS};
 use super::samples::Chance;
 use super::*;
 use crate::hub::{ConnId, Slots};
@@ -77,7 +77,9 @@ impl Server {
         let limits = SessionLimits { log, ..SessionLimits::default() };
         // One after the other: a disk is for one database.
         let stored = self.disk.stored();
-        let store = self.disk.start(Durability::Commit);
+        // Each start with another length of the journal: some have many checkpoints.
+        let journal_max = [1, 2_000, 1 << 20][self.chance.below(3)];
+        let store = self.disk.start_with(Habits { journal_max, ..HABITS });
         self.sessions = Some(Sessions::new(store, stored, "e1", Stamp(1_000), limits));
     }
 

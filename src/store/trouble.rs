@@ -28,12 +28,6 @@ pub(super) struct Trouble {
     is_doubtful: bool,
 }
 
-impl Default for Trouble {
-    fn default() -> Trouble {
-        Trouble::with_pause(PAUSE_MIN)
-    }
-}
-
 impl Trouble {
     /// Nothing has failed yet.
     pub fn with_pause(pause_min: Duration) -> Trouble {
@@ -95,7 +89,6 @@ impl Trouble {
 }
 
 const SAID_EVERY: Duration = Duration::from_secs(10);
-const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_GROWTH_MAX: u32 = 50;
 
 #[cfg(test)]
@@ -104,7 +97,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_have_a_limit() {
-        let mut trouble = Trouble::default();
+        let mut trouble = Trouble::with_pause(Duration::from_millis(100));
         let pauses: Vec<u128> = (0..10)
             .map(|_| {
                 trouble.note(&"a test");
@@ -119,11 +112,11 @@ mod tests {
     #[test]
     fn only_a_full_disk_leaves_no_doubt() {
         for (code, doubt) in [(28, false), (27, false), (122, false), (5, true), (30, true)] {
-            let mut trouble = Trouble::default();
+            let mut trouble = Trouble::with_pause(Duration::from_millis(100));
             trouble.suspect(&redb::Error::Io(std::io::Error::from_raw_os_error(code)));
             assert_eq!(trouble.is_doubtful(), doubt, "{code}");
         }
-        let mut trouble = Trouble::default();
+        let mut trouble = Trouble::with_pause(Duration::from_millis(100));
         trouble.suspect(&redb::Error::PreviousIo);
         assert!(trouble.is_doubtful());
     }

@@ -9,6 +9,12 @@
 //!    '--- opened again, written, read: that is what I have -----------------------'
 //! ```
 //!
+//! What is committed goes into the journal. When that is long enough, and whoever waited has been
+//! told, it is put into the tables: a checkpoint.
+//!
+//! A batch of acknowledgements alone waits a moment for the next one, so that a dialogue costs one
+//! commit per message, not two. It is not said to be committed before it is.
+//!
 //! A database whose write failed is good for nothing more: it is closed, opened again, which undoes
 //! what was not committed, and written to as a trial, before anybody is told what is there. While
 //! that does not work it is tried again, with longer and longer pauses.
@@ -27,10 +33,11 @@ use std::time::{Duration, Instant};
 use redb::{Database, Durability as Sync, ReadableDatabase};
 
 use super::Raw;
-use super::batch::Batch;
+use super::batch::{Batch, Urgency};
 use super::file::{self, Run, guarded};
+use super::journal::{self, Damage, Extent};
+use super::pending::Pending;
 use super::read::{Found, Reader};
-use super::tables::Tables;
 use super::trouble::Trouble;
 use crate::config::Durability;
 use crate::relay::log::{BatchNumber, ServerState};
@@ -64,6 +71,33 @@ pub(super) struct Answer {
     pub users: Vec<(String, Option<Found<Raw>>)>,
 }
 
+/// How the writer goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Habits {
+    pub durability: Durability,
+    /// From how many bytes on the journal is put into the tables. The longer it is, the fewer pages
+    /// are written in all, the longer a checkpoint lasts, for which commits wait, and the longer a
+    /// start after a crash.
+    pub journal_max: u64,
+    /// How long acknowledgements wait for something else to be committed with: longer than the
+    /// other side takes to answer on a machine or in a house, and about as long as one sync. What
+    /// is held back behind them, receipts above all, comes so much later at most.
+    pub later: Duration,
+    /// The first pause when the disk fails.
+    pub pause_min: Duration,
+}
+
+impl Default for Habits {
+    fn default() -> Habits {
+        Habits {
+            durability: Durability::Commit,
+            journal_max: 1 << 20,
+            later: Duration::from_millis(5),
+            pause_min: Duration::from_millis(100),
+        }
+    }
+}
+
 /// The thread's state.
 pub(super) struct Writer {
     /// Opens the file again.
@@ -73,7 +107,7 @@ pub(super) struct Writer {
     pub is_there: Box<dyn Fn() -> io::Result<()> + Send>,
     /// `None` after a failure.
     pub database: Option<Database>,
-    pub durability: Durability,
+    pub habits: Habits,
     pub jobs: Receiver<Job>,
     pub said: Sender<Said>,
     /// Has the loop ask what was said.
@@ -81,6 +115,10 @@ pub(super) struct Writer {
     /// Bytes that were handed over and not taken.
     pub waiting: Arc<AtomicUsize>,
     pub unsynced: Unsynced,
+    /// How far the journal is; `None` if the file has to be asked.
+    pub extent: Option<Extent>,
+    /// From how many bytes on the journal is put into the tables.
+    pub checkpoint_at: u64,
     pub trouble: Trouble,
     /// A job that was taken and is not a batch.
     pub next: Option<Job>,
@@ -89,10 +127,19 @@ pub(super) struct Writer {
 /// What is committed, and said to be, but not synced.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
-    batches: Vec<Batch>,
+    /// By their numbers in the journal.
+    batches: Vec<(u64, Batch)>,
     bytes: usize,
     /// When it is to be.
     due: Option<Instant>,
+}
+
+/// Batches that are committed together.
+#[derive(Debug)]
+struct Taken {
+    last: BatchNumber,
+    batches: Vec<Batch>,
+    bytes: usize,
 }
 
 /// What the writer is about to do.
@@ -155,15 +202,60 @@ impl Writer {
 
     /// Commits this batch and all that wait behind it.
     fn commit(&mut self, number: BatchNumber, batch: Batch) -> Phase {
-        let mut last = number;
-        let mut bytes = self.taken(&batch);
-        let mut batches = vec![batch];
-        while bytes < COMMIT_MAX_BYTES {
-            match self.jobs.try_recv() {
+        let Taken { last, mut batches, bytes } = self.gather(number, batch);
+        let sync = match self.habits.durability {
+            Durability::Commit => Sync::Immediate,
+            Durability::Interval { .. } => Sync::None,
+        };
+        let first = match self.write(&batches, sync) {
+            Ok(first) => first,
+            Err(error) => return self.fail(&error),
+        };
+        self.trouble.end();
+        match self.habits.durability {
+            Durability::Commit => {
+                batches.iter_mut().for_each(Batch::clear);
+                self.say(Said::Committed(last, batches));
+            }
+            Durability::Interval { ms } => {
+                self.unsynced.batches.extend((first..).zip(batches));
+                self.unsynced.bytes += bytes;
+                let due = Instant::now() + Duration::from_millis(ms);
+                self.unsynced.due.get_or_insert(due);
+                self.say(Said::Committed(last, Vec::new()));
+            }
+        }
+        if self.extent.is_some_and(|extent| extent.bytes >= self.checkpoint_at) {
+            return self.checkpoint();
+        }
+        // It is all in memory, so there is a limit to it.
+        if self.unsynced.bytes < UNSYNCED_MAX_BYTES { Phase::Up } else { self.sync() }
+    }
+
+    /// Takes what waits behind this batch. If nobody waits for any of it, something that somebody
+    /// waits for is probably on its way: whoever gets a message acknowledges it and answers.
+    fn gather(&mut self, number: BatchNumber, batch: Batch) -> Taken {
+        let mut urgency = match self.habits.durability {
+            Durability::Commit => batch.urgency(),
+            // A commit that is not synced costs too little to be saved.
+            Durability::Interval { .. } => Urgency::Now,
+        };
+        let until = Instant::now() + self.habits.later;
+        let bytes = self.taken(&batch);
+        let mut taken = Taken { last: number, batches: vec![batch], bytes };
+        while taken.bytes < COMMIT_MAX_BYTES {
+            let left = match urgency {
+                Urgency::Later => until.saturating_duration_since(Instant::now()),
+                Urgency::Now => Duration::ZERO,
+            };
+            match self.jobs.recv_timeout(left) {
                 Ok(Job::Commit(number, batch)) => {
-                    last = number;
-                    bytes += self.taken(&batch);
-                    batches.push(batch);
+                    if batch.urgency() == Urgency::Now {
+                        urgency = Urgency::Now;
+                    }
+                    taken.last = number;
+                    taken.bytes += self.taken(&batch);
+                    taken.batches.push(batch);
                 }
                 Ok(other) => {
                     self.next = Some(other);
@@ -172,35 +264,12 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        let sync = match self.durability {
-            Durability::Commit => Sync::Immediate,
-            Durability::Interval { .. } => Sync::None,
-        };
-        if let Err(error) = self.write(&batches, sync) {
-            return self.fail(&error);
-        }
-        self.trouble.end();
-        match self.durability {
-            Durability::Commit => {
-                batches.iter_mut().for_each(Batch::clear);
-                self.say(Said::Committed(last, batches));
-                Phase::Up
-            }
-            Durability::Interval { ms } => {
-                self.unsynced.batches.append(&mut batches);
-                self.unsynced.bytes += bytes;
-                let due = Instant::now() + Duration::from_millis(ms);
-                self.unsynced.due.get_or_insert(due);
-                self.say(Said::Committed(last, Vec::new()));
-                // It is all in memory, so there is a limit to it.
-                if self.unsynced.bytes < UNSYNCED_MAX_BYTES { Phase::Up } else { self.sync() }
-            }
-        }
+        taken
     }
 
     fn sync(&mut self) -> Phase {
         match self.write(&[], Sync::Immediate) {
-            Ok(()) => {
+            Ok(_) => {
                 self.unsynced = Unsynced::default();
                 Phase::Up
             }
@@ -208,18 +277,43 @@ impl Writer {
         }
     }
 
-    fn write(&self, batches: &[Batch], sync: Sync) -> Result<(), redb::Error> {
+    /// Writes batches into the journal. Returns the number of the first one there.
+    fn write(&mut self, batches: &[Batch], sync: Sync) -> Result<u64, redb::Error> {
+        let Some(database) = &self.database else { return Err(redb::Error::DatabaseClosed) };
+        let (first, extent) = guarded(|| {
+            let txn = file::begin(database, sync)?;
+            let mut extent = self.extent.map_or_else(|| Extent::of(&txn), Ok)?;
+            let first = extent.next;
+            batches.iter().try_for_each(|batch| extent.push(&txn, batch.bytes()))?;
+            txn.commit()?;
+            Ok((first, extent))
+        })?;
+        (self.is_there)()?;
+        self.extent = Some(extent);
+        Ok(first)
+    }
+
+    /// Puts the journal into the tables. Whoever waited for what is in it has been told.
+    fn checkpoint(&mut self) -> Phase {
+        // If it fails, as on a full disk, commits may still succeed: not each of them should try.
+        self.checkpoint_at = self.checkpoint_at.saturating_add(self.habits.journal_max);
+        match self.replay() {
+            Ok(()) => Phase::Up,
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn replay(&mut self) -> Result<(), redb::Error> {
         let Some(database) = &self.database else { return Err(redb::Error::DatabaseClosed) };
         guarded(|| {
-            let txn = file::begin(database, sync)?;
-            if !batches.is_empty() {
-                let mut tables = Tables::open(&txn)?;
-                batches.iter().try_for_each(|batch| tables.apply(batch))?;
-                tables.finish()?;
-            }
+            let txn = file::begin(database, Sync::Immediate)?;
+            journal::replay(&txn, Damage::Refuse)?;
             Ok(txn.commit()?)
         })?;
-        Ok((self.is_there)()?)
+        self.extent = self.extent.map(|Extent { next, .. }| Extent { next, bytes: 0 });
+        self.checkpoint_at = self.habits.journal_max;
+        self.unsynced = Unsynced::default();
+        Ok(())
     }
 
     /// What was handed over since the last commit never was.
@@ -286,7 +380,7 @@ impl Writer {
         let run = match self.trouble.is_doubtful() {
             // Whoever starts the next server should not trust that everything is there.
             true => Run::Unsynced,
-            false => Run::of(self.durability),
+            false => Run::of(self.habits.durability),
         };
         self.settle(run)
     }
@@ -295,14 +389,18 @@ impl Writer {
     fn settle(&mut self, run: Run) -> Result<(), redb::Error> {
         let Some(database) = &self.database else { return Err(redb::Error::DatabaseClosed) };
         let batches = &self.unsynced.batches;
-        guarded(|| {
+        let extent = guarded(|| {
             let txn = file::begin(database, Sync::Immediate)?;
-            let mut tables = Tables::open(&txn)?;
-            batches.iter().try_for_each(|batch| tables.apply(batch))?;
-            tables.finish()?;
+            let mut extent = Extent::of(&txn)?;
+            // What is in the file is in it, in the journal or in the tables.
+            let behind = batches.iter().filter(|(number, _)| *number >= extent.next);
+            let behind: Vec<&Batch> = behind.map(|(_, batch)| batch).collect();
+            behind.into_iter().try_for_each(|batch| extent.push(&txn, batch.bytes()))?;
             file::set_run(&txn, run)?;
-            Ok(txn.commit()?)
+            txn.commit()?;
+            Ok(extent)
         })?;
+        self.extent = Some(extent);
         self.unsynced = Unsynced::default();
         Ok(())
     }
@@ -312,14 +410,17 @@ impl Writer {
         guarded(|| {
             let txn = database.begin_read()?;
             let mut reader = Reader::new(&txn)?;
-            let mut found = Vec::with_capacity(users.len());
+            let mut pending = Pending::new(reader.server());
             for user in users {
-                found.push((user.clone(), reader.user(user)?));
+                pending.users.insert(user.clone(), reader.user(user)?);
             }
+            pending.read(&txn)?;
+            let Pending { server, users: mut found, .. } = pending;
+            let found = users.iter().map(|user| (user.clone(), found.remove(user).flatten()));
             match reader.problems.first.first() {
                 // Better no answer than one with holes that nobody is told of.
                 Some(problem) => Err(redb::Error::Corrupted(problem.to_string())),
-                None => Ok(Answer { server: reader.server(), users: found }),
+                None => Ok(Answer { server, users: found.collect() }),
             }
         })
     }
@@ -331,6 +432,10 @@ impl Writer {
                 self.database = Some((self.opener)()?);
             }
             self.settle(Run::Closed)?;
+            // The next start is faster by that, and need not.
+            if self.extent.is_some_and(|extent| extent.bytes > 0) {
+                self.replay()?;
+            }
             let Some(database) = self.database.take() else { return Ok(()) };
             guarded(|| Ok(database.close()?))
         })();
@@ -342,6 +447,7 @@ impl Writer {
     /// Closes what cannot be used any more.
     fn let_go(&mut self) {
         let database = self.database.take();
+        self.extent = None;
         // It may try to write once more, and fail.
         let _ = guarded(|| {
             drop(database);

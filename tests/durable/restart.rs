@@ -58,6 +58,9 @@ fn groups_and_their_messages_are_kept() {
     bob.join("room1");
     assert_eq!(bob.send(r#""group":"room1""#, "to all")["type"], "ok");
     kill(first);
+    assert!(folder.check_json(&[])["journaled"].as_u64() > Some(0));
+    let said = String::from_utf8(folder.check(&[]).stdout).expect("UTF-8");
+    assert!(said.contains(" changes in the journal, counted above\n"), "{said}");
     assert_eq!(folder.check_json(&[])["messages"], 1);
     assert_eq!(folder.check_json(&[])["places"], 2);
     let second = folder.serve(&[]);

@@ -51,7 +51,8 @@ fn what_is_written_to_others_comes_to_them() {
         let report = measured(server.addr, &format!("--size 600 --connections 9 {form}"));
         assert!(report["received"].as_u64() > Some(0), "{form}: {report}");
         let ratio = report["compression"]["received_ratio"].as_f64();
-        assert!(ratio < Some(0.8), "{form}: {report}");
+        // The fewer messages there is time for, the more the answers to the first ones count.
+        assert!(ratio < Some(0.9), "{form}: {report}");
     }
 }
 
@@ -177,7 +178,9 @@ fn faulty(fault: Fault, mode: Deflate) -> SocketAddr {
 fn bench(addr: SocketAddr, line: &str) -> Command {
     let mut command = clean(Command::new(BINARY));
     command.args(["bench", "--deflate", "--warmup", "50ms", "--duration", "200ms"]);
-    command.args(["--settle", "20ms", &format!("ws://{addr}/")]).args(line.split_whitespace());
+    // The answers to what is said first are no messages, and must have come before those.
+    let settle = if line.contains("--hello") { "1s" } else { "20ms" };
+    command.args(["--settle", settle, &format!("ws://{addr}/")]).args(line.split_whitespace());
     command
 }
 

@@ -69,8 +69,8 @@ fn frames_that_drip_cost_what_has_come_of_them() {
 /// bound, and who holds most goes first.
 #[test]
 fn what_a_crowd_never_completes_counts_against_the_total() {
-    // A message takes 64 KiB ahead of what comes if its header comes alone, and a quarter of that if
-    // bytes come with it, as on a busy machine: 500 times that are 8 MB.
+    // A message takes 64 KiB ahead of what comes if its header comes alone, and a quarter of that
+    // if bytes come with it, as on a busy machine: 500 times that are 8 MB.
     let limits = ["--outbox-total", "6m", "--max-message", "4m", "--max-head", "128k"];
     let head = [b"GET /", &[b'x'; 100_000][..]].concat();
     let begun = header(Opcode::Binary, true, 4 * MIB);

@@ -1,7 +1,7 @@
 //! The server under attack, and what must be true of it afterwards.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::thread;
@@ -226,6 +226,24 @@ pub fn stuff(stream: &TcpStream, bytes: &[u8]) -> usize {
         }
     }
     taken
+}
+
+/// Goes on with that until each of them is ended, for a server that is only slow takes more later.
+/// `taken` is what each has been sent of these bytes, again and again.
+pub fn stuff_until_ended(streams: &[&TcpStream], bytes: &[u8], taken: &mut [usize]) {
+    streams.iter().for_each(|stream| stream.set_nonblocking(true).unwrap());
+    eventually("each is ended", || {
+        let mut is_over = true;
+        for (mut stream, taken) in streams.iter().copied().zip(&mut *taken) {
+            match stream.write(&bytes[*taken % bytes.len()..]) {
+                Ok(written) => *taken += written,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => continue,
+            }
+            is_over = false;
+        }
+        is_over
+    });
 }
 
 /// A good handshake for this target, with more lines.

@@ -202,8 +202,8 @@ pub fn expect_rejection(client: &mut Client, code: u16, reason: &str) {
     client.expect_end();
 }
 
-/// What must be done before an end that the server sees as well, for so many seconds. If the machine
-/// was too slow for that, which `attempt` has seen by the clock, it has more time: `None`.
+/// What must be done before an end that the server sees as well, in so many seconds. `None` says
+/// that the machine was too slow for it, by the clock; then it is tried with more of them.
 #[track_caller]
 pub fn in_time<T>(attempt: impl FnMut(u64) -> Option<T>) -> T {
     [2, 8, 20].into_iter().find_map(attempt).expect("a machine that does it in 20 seconds")

@@ -164,7 +164,7 @@ fn journal(dir: &Path, batches: &[&[u8]]) {
     let database = file::open(&dir.join("switchboard.redb")).unwrap();
     let txn = database.begin_write().unwrap();
     let mut extent = journal::Extent::of(&txn).unwrap();
-    batches.iter().for_each(|batch| extent.push(&txn, batch).unwrap());
+    extent.append(&txn, batches.iter().copied()).unwrap();
     txn.commit().unwrap();
 }
 

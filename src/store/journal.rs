@@ -62,11 +62,18 @@ impl Extent {
         Ok(extent)
     }
 
-    /// Puts a batch at the end.
-    pub fn push(&mut self, txn: &WriteTransaction, batch: &[u8]) -> Result<(), redb::Error> {
-        txn.open_table(JOURNAL)?.insert(self.next, batch)?;
-        self.next += 1;
-        self.bytes += batch.len() as u64;
+    /// Puts batches at the end.
+    pub fn append<'a>(
+        &mut self,
+        txn: &WriteTransaction,
+        batches: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), redb::Error> {
+        let mut journal = txn.open_table(JOURNAL)?;
+        for batch in batches {
+            journal.insert(self.next, batch)?;
+            self.next += 1;
+            self.bytes += batch.len() as u64;
+        }
         Ok(())
     }
 }

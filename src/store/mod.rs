@@ -335,12 +335,13 @@ fn load(database: &Database, place: &Place) -> Result<(Stored, Tally), OpenError
 
 /// Puts what is in the journal where it belongs, if nothing is wrong, and reads everything.
 fn recover(database: &Database) -> Result<(Stored, Tally, Problems), redb::Error> {
-    let Survey { tally, problems, journal, .. } = survey(database)?;
-    // Damaged files are left as they are.
-    if problems.count > 0 {
-        return Ok((Stored::default(), tally, problems));
-    }
+    let journal = guarded(|| journal::survey(&database.begin_read()?, &mut Problems::default()))?;
     if journal.batches > 0 {
+        let Survey { tally, problems, .. } = survey(database)?;
+        // Damaged files are left as they are.
+        if problems.count > 0 {
+            return Ok((Stored::default(), tally, problems));
+        }
         guarded(|| {
             let txn = file::begin(database, Sync::Immediate)?;
             journal::replay(&txn, Damage::Refuse)?;

@@ -284,7 +284,7 @@ impl Writer {
             let txn = file::begin(database, sync)?;
             let mut extent = self.extent.map_or_else(|| Extent::of(&txn), Ok)?;
             let first = extent.next;
-            batches.iter().try_for_each(|batch| extent.push(&txn, batch.bytes()))?;
+            extent.append(&txn, batches.iter().map(Batch::bytes))?;
             txn.commit()?;
             Ok((first, extent))
         })?;
@@ -393,9 +393,9 @@ impl Writer {
             let txn = file::begin(database, Sync::Immediate)?;
             let mut extent = Extent::of(&txn)?;
             // What is in the file is in it, in the journal or in the tables.
-            let behind = batches.iter().filter(|(number, _)| *number >= extent.next);
-            let behind: Vec<&Batch> = behind.map(|(_, batch)| batch).collect();
-            behind.into_iter().try_for_each(|batch| extent.push(&txn, batch.bytes()))?;
+            let next = extent.next;
+            let behind = batches.iter().filter(|(number, _)| *number >= next);
+            extent.append(&txn, behind.map(|(_, batch)| batch.bytes()))?;
             file::set_run(&txn, run)?;
             txn.commit()?;
             Ok(extent)

@@ -47,13 +47,16 @@ const PATHS: &[Path] = &[
     Path("echo_1k_p16", "an echo of 1 KiB, 16 in one read", |count| echo(count, 16, 1 << 10)),
     Path("echo_20_c1000", "an echo of 20 bytes, beside 1,000 idle connections", echo_among),
     Path("relay_64", "a direct message of 64 bytes, alone in its tick", |count| {
-        relay(count, 1, 0);
+        relay(count, 1, 0, 64);
     }),
     Path("relay_64_p16", "a direct message of 64 bytes, 16 in one read", |count| {
-        relay(count, 16, 0);
+        relay(count, 16, 0, 64);
+    }),
+    Path("relay_1k_p16", "a direct message of 1 KiB, 16 in one read", |count| {
+        relay(count, 16, 0, 1 << 10);
     }),
     Path("relay_64_u10k", "a direct message of 64 bytes, among 10,000 other users", |count| {
-        relay(count, 1, 10_000);
+        relay(count, 1, 10_000, 64);
     }),
     Path("fanout_125", "a delivery of 125 bytes, in a room of 100 others", |count| {
         fanout(count, 125);
@@ -69,9 +72,12 @@ const PATHS: &[Path] = &[
     Path("groups_10k", "the same, and 10,000 other groups", |count| many(count, 100, 10_000)),
     Path("churn", "one of all who come, join a group and go at once", churn),
     Path("v1_direct", "a direct message of 64 bytes in switchboard.v1, and its ok", |count| {
-        v1_direct(count, 1);
+        v1_direct(count, 1, 64);
     }),
-    Path("v1_direct_p16", "the same, 16 in one read", |count| v1_direct(count, 16)),
+    Path("v1_direct_p16", "the same, 16 in one read", |count| v1_direct(count, 16, 64)),
+    Path("v1_direct_1k_p16", "one of 1 KiB and its ok, 16 in one read", |count| {
+        v1_direct(count, 16, 1 << 10);
+    }),
     Path("v1_direct_16k", "1 KiB of one of 16 KiB, and its ok", v1_direct_16k),
     Path("v1_group_100", "a message to a group of 101 in switchboard.v1", v1_group),
     Path("v1_ack", "a message acknowledged", v1_ack),
@@ -198,7 +204,7 @@ fn message(count: usize) {
 
 fn envelope(count: usize) {
     let limits = EnvelopeLimits::default();
-    let text = direct();
+    let text = direct(64);
     for _ in 0..count {
         let _ = black_box(Envelope::read(black_box(&text), &limits));
     }
@@ -219,14 +225,14 @@ fn echo_among(count: usize) {
     server.run(id, &frame(&[b'x'; 20]), count, 1);
 }
 
-fn relay(count: usize, depth: usize, others: usize) {
+fn relay(count: usize, depth: usize, others: usize, len: usize) {
     let mut server = Server::new(Relay::new(RelayConfig::default()));
     for number in 0..others {
         server.open(&format!("/?user=user{number}"));
     }
     let bob = server.open("/?user=bob");
     server.open("/?user=alice");
-    server.run(bob, &text_frame(&direct()), count, depth);
+    server.run(bob, &text_frame(&direct(len)), count, depth);
 }
 
 /// `count` deliveries.
@@ -285,11 +291,11 @@ fn many(count: usize, others: usize, groups: usize) {
     server.run(bob, &text_frame(&text), count, 1);
 }
 
-fn v1_direct(count: usize, depth: usize) {
+fn v1_direct(count: usize, depth: usize, len: usize) {
     let mut server = Server::new(Relay::new(RelayConfig::default()));
     let bob = server.open_v1("bob");
     server.open_v1("alice");
-    server.run_all(bob, &to_alice(64, depth)[..count / depth]);
+    server.run_all(bob, &to_alice(len, depth)[..count / depth]);
 }
 
 fn v1_direct_16k(count: usize) {
@@ -381,8 +387,8 @@ fn fan(count: usize, compressed: Compressed) {
     }
 }
 
-fn direct() -> String {
-    let content = content(64);
+fn direct(len: usize) -> String {
+    let content = content(len);
     format!(r#"{{"sender":"bob","receiver":"alice","content":"{content}"}}"#)
 }
 
@@ -470,8 +476,12 @@ impl<H: Handler> Server<H> {
 
     /// Each of these reads in a tick of its own.
     fn run_all(&mut self, from: ConnId, reads: &[Vec<u8>]) {
+        // As the event loop has one for all: to allocate it is not the path.
+        let mut buffer = Vec::with_capacity(reads.iter().map(Vec::len).max().unwrap_or(0));
         for read in reads {
-            let _ = black_box(self.engine.receive(from, &mut read.clone()));
+            buffer.clear();
+            buffer.extend_from_slice(read);
+            let _ = black_box(self.engine.receive(from, &mut buffer));
             self.tick();
         }
     }

@@ -229,18 +229,17 @@ impl Relay {
             return self.sever(cx, id, CloseCode::UNSUPPORTED_DATA, reason);
         };
         let limits = self.envelope_limits;
-        let frame = Frame::read(text, &limits);
         let stage = self.carrier.conns.get(id).map(|talk| talk.stage);
-        match (frame, stage) {
-            (Ok(Frame::Hello(hello)), Some(Stage::Silent)) => self.greet(cx, id, &hello),
+        match Frame::read(text, &limits) {
+            Ok(Frame::Hello(hello)) if stage == Some(Stage::Silent) => self.greet(cx, id, &hello),
             // Nothing can be answered before it is known who is there.
-            (_, Some(Stage::Silent)) => close(cx, id, Closing::MALFORMED),
-            (Ok(frame), _) => {
+            _ if stage == Some(Stage::Silent) => close(cx, id, Closing::MALFORMED),
+            Ok(mut frame) => {
                 // Its answer leaves at the end of the tick, and is work all the same.
                 cx.owe_sends(1);
-                self.carry_frame(cx, id, frame, text.len());
+                self.carry_frame(cx, id, &mut frame, text.len());
             }
-            (Err(unreadable), _) => {
+            Err(unreadable) => {
                 let now = cx.now();
                 self.carrier.sessions.unreadable(id, unreadable, now);
             }
@@ -329,22 +328,26 @@ impl Relay {
         self.carrier.sessions.plain_connections(name, plain, cx.now());
     }
 
-    fn carry_frame(&mut self, cx: &mut Context<'_>, id: ConnId, mut frame: Frame<'_>, len: usize) {
-        let ruling = self.rule(cx, id, &frame, len);
-        if let Frame::Join { groups_max, .. } = &mut frame {
-            *groups_max = self.sessions.limits(id).groups_max.map_or(usize::MAX, narrow);
-        }
-        if let Frame::Members { id: number, .. } | Frame::Presence { id: number, .. } = frame {
-            return self.answer(cx, id, (number, &frame), ruling);
-        }
-        if let (Frame::Message(outgoing), Ruling::Allowed(_)) = (&mut frame, ruling) {
-            self.address(cx, id, outgoing);
+    fn carry_frame(&mut self, cx: &mut Context<'_>, id: ConnId, frame: &mut Frame<'_>, len: usize) {
+        let ruling = self.rule(cx, id, frame, len);
+        match frame {
+            Frame::Join { groups_max, .. } => {
+                *groups_max = self.sessions.limits(id).groups_max.map_or(usize::MAX, narrow);
+            }
+            Frame::Members { id: number, .. } | Frame::Presence { id: number, .. } => {
+                let number = *number;
+                return self.answer(cx, id, (number, frame), ruling);
+            }
+            Frame::Message(outgoing) if matches!(ruling, Ruling::Allowed(_)) => {
+                self.address(cx, id, outgoing);
+            }
+            _ => {}
         }
         let before = self.carrier.sessions.fanned_out();
-        self.carrier.sessions.frame(id, &frame, ruling, cx.now());
+        self.carrier.sessions.frame(id, frame, ruling, cx.now());
         // What goes to ten thousand costs its sender as much here as in the plain dialect.
         cx.owe_sends(self.carrier.sessions.fanned_out() - before);
-        match (&frame, ruling) {
+        match (&*frame, ruling) {
             (Frame::Join { group, events, .. }, Ruling::Allowed(_)) => {
                 self.follow_membership(id, group, *events);
             }

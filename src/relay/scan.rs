@@ -118,8 +118,9 @@ fn other_key(text: &str) -> Option<&str> {
 /// The rest of a member, from behind its key: its value, and what follows.
 #[inline(never)]
 fn member(text: &str, depth_max: usize) -> Option<(&str, &str)> {
-    let text = text.trim_start_matches(WHITE).strip_prefix(':')?.trim_start_matches(WHITE);
-    split(text, value(text.as_bytes(), depth_max)?)
+    let behind = white_space(expect(white_space(text.as_bytes()), b':')?);
+    let (_, value_on) = split(text, behind)?;
+    split(value_on, value(behind, depth_max)?)
 }
 
 /// What of `text` is before its end `rest`, and that end.

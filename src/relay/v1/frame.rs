@@ -274,9 +274,28 @@ impl<'a> scan::Collect<'a> for Fields<'a> {
 
     #[inline]
     fn read_key(text: &'a str) -> Option<(Key, &'a str)> {
-        // No key is longer than eight letters.
-        let len = text.bytes().take(9).position(|byte| byte == b'"')?;
-        Some((Key::named(&text[..len])?, &text[len + 1..]))
+        // Told apart by their first letters, then compared.
+        let (key, rest) = match text.as_bytes() {
+            [b'a', ..] => (Key::Attempt, text.strip_prefix("attempt\"")),
+            [b'c', b'l', ..] => (Key::Client, text.strip_prefix("client\"")),
+            [b'c', ..] => (Key::Content, text.strip_prefix("content\"")),
+            [b'e', b'c', ..] => (Key::Echo, text.strip_prefix("echo\"")),
+            [b'e', ..] => (Key::Epoch, text.strip_prefix("epoch\"")),
+            [b'g', ..] => (Key::Group, text.strip_prefix("group\"")),
+            [b'i', ..] => (Key::Id, text.strip_prefix("id\"")),
+            [b'n', ..] => (Key::Next, text.strip_prefix("next\"")),
+            [b'p', ..] => (Key::Presence, text.strip_prefix("presence\"")),
+            [b'r', _, _, _, _, b'p', ..] => (Key::Receipt, text.strip_prefix("receipt\"")),
+            [b'r', ..] => (Key::Receiver, text.strip_prefix("receiver\"")),
+            [b's', b'e', b'n', ..] => (Key::Sender, text.strip_prefix("sender\"")),
+            [b's', ..] => (Key::Seq, text.strip_prefix("seq\"")),
+            [b't', b'o', ..] => (Key::Token, text.strip_prefix("token\"")),
+            [b't', b't', ..] => (Key::Ttl, text.strip_prefix("ttl\"")),
+            [b't', ..] => (Key::Type, text.strip_prefix("type\"")),
+            [b'u', ..] => (Key::User, text.strip_prefix("user\"")),
+            _ => return None,
+        };
+        Some((key, rest?))
     }
 
     #[inline]
@@ -294,15 +313,49 @@ impl<'a> scan::Collect<'a> for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// What the fields make. The usual message is recognised first, for most are.
+    #[inline]
     fn read(&self, limits: &EnvelopeLimits) -> Result<Frame<'a>, Unreadable> {
         // An id that cannot be read cannot be answered.
         let id = match self.value(Key::Id) {
-            Some(_) if self.repeated == Some(Key::Id) => None,
-            Some(id) => Some(read_integer(id).filter(|id| *id > 0)),
-            None => Some(None),
+            None => None,
+            Some(id) => match read_integer(id) {
+                None | Some(0) => return Err(Unreadable::Close(Closing::MALFORMED)),
+                _ if self.repeated == Some(Key::Id) => {
+                    return Err(Unreadable::Close(Closing::MALFORMED));
+                }
+                id => id,
+            },
         };
-        let id = id.filter(|id| id.is_some() || self.value(Key::Id).is_none());
-        let id = id.ok_or(Unreadable::Close(Closing::MALFORMED))?;
+        match self.usual(id, limits.name_max) {
+            Some(outgoing) => Ok(Frame::Message(outgoing)),
+            None => self.rules(id, limits),
+        }
+    }
+
+    /// A message to a user, without wishes, with names that are good at a glance: what the rules
+    /// make of it as well.
+    #[inline(always)]
+    fn usual(&self, id: Option<u64>, name_max: usize) -> Option<Outgoing<'a>> {
+        let unusual = [Key::Group, Key::Echo, Key::Receipt, Key::Ttl];
+        if self.repeated.is_some()
+            || self.is_too_deep
+            || unusual.iter().any(|&key| self.value(key).is_some())
+        {
+            return None;
+        }
+        let content = self.value(Key::Content)?;
+        let receiver = Name::usual(self.value(Key::Receiver)?, name_max)?;
+        let sender = match self.value(Key::Sender) {
+            Some(sender) => Some(Name::usual(sender, name_max)?),
+            None => None,
+        };
+        Some(Outgoing { id, sender, ..Outgoing::plain(Destination::User(receiver), content, 0) })
+    }
+
+    /// The rules in their order.
+    #[inline(never)]
+    fn rules(&self, id: Option<u64>, limits: &EnvelopeLimits) -> Result<Frame<'a>, Unreadable> {
         self.frame(id, limits).map_err(|refused| match refused {
             Some(refused) => Unreadable::Refuse { id, refused },
             None => Unreadable::Close(Closing::MALFORMED),
@@ -483,9 +536,21 @@ fn read_name<'a>(
 }
 
 /// An integer of at most 2^53 - 1 in digits alone, which every JavaScript client holds exactly.
+#[inline]
 fn read_integer(value: &str) -> Option<u64> {
-    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
-    is_plain.then(|| value.parse().ok()).flatten().filter(|number| *number <= INTEGER_MAX)
+    // As many digits as the largest has overflow nothing.
+    if value.len() > INTEGER_MAX_DIGITS {
+        return None;
+    }
+    let mut number = 0;
+    for byte in value.bytes() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = 10 * number + u64::from(digit);
+    }
+    (number <= INTEGER_MAX).then_some(number)
 }
 
 /// How many objects and arrays are inside one another, of valid JSON.
@@ -512,3 +577,5 @@ fn depth(json: &str) -> usize {
 const CLIENT_MAX_BYTES: usize = 32;
 /// The largest integer that a JavaScript number holds with all below it.
 const INTEGER_MAX: u64 = (1 << 53) - 1;
+/// How many digits it has: 9007199254740991.
+const INTEGER_MAX_DIGITS: usize = 16;

@@ -93,6 +93,7 @@ fn scanner_and_parser_read_the_same_whatever_the_damage() {
         r#"{"content":"hi","group":"*","ttl":0,"id":1,"sender":"bob","user":"u","unknown":1}"#,
         r#"{"type":"hello","client":"c8f3","next":17,"epoch":"e","seq":41,"attempt":3}"#,
         r#"{"token":"t","id":1,"id":2,"seq":1,"seq":2}"#,
+        r#"{"type":"join","group":"g","presence":true,"id":3}"#,
     ];
     let (mut scanned, mut left) = (0, 0);
     for text in whole {
@@ -124,6 +125,8 @@ fn what_cannot_be_answered_closes() {
         r#"{"id":1.0,"type":"ping"}"#,
         r#"{"id":"1","type":"ping"}"#,
         r#"{"id":9007199254740992,"type":"ping"}"#,
+        r#"{"id":10000000000000000,"type":"ping"}"#,
+        r#"{"id":18446744073709551617,"type":"ping"}"#,
         r#"{"id":1,"id":1,"type":"ping"}"#,
     ] {
         assert_eq!(read(text), Err(Unreadable::Close(Closing::MALFORMED)), "{text}");

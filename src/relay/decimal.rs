@@ -9,30 +9,29 @@
 /// A number in digits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decimal {
-    /// At the end.
+    /// At the beginning.
     digits: [u8; LEN_MAX],
-    start: usize,
+    len: usize,
 }
 
 impl Decimal {
     /// The digits of a number, without leading zeros.
     #[inline]
     pub(super) fn of(mut number: u64) -> Decimal {
-        let (mut digits, mut start) = ([b'0'; LEN_MAX], LEN_MAX);
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (number % 10) as u8;
+        let mut digits = [b'0'; LEN_MAX];
+        // Counted first: a loop that ends where the number does is unrolled for twenty digits.
+        let len = number.checked_ilog10().map_or(1, |log| log as usize + 1);
+        for digit in digits[..len].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
             number /= 10;
-            if number == 0 {
-                return Decimal { digits, start };
-            }
         }
+        Decimal { digits, len }
     }
 
     /// As bytes.
     #[inline]
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.digits[self.start..]
+        &self.digits[..self.len]
     }
 
     /// As text.

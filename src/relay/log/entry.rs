@@ -95,28 +95,28 @@ impl Entry {
         let echo = if draft.echo == Echo::Yes { ECHO } else { 0 };
         let receipt = if draft.receipt == Receipt::Wanted { RECEIPT } else { 0 };
         let (mut escaped_sender, mut escaped_target) = (String::new(), String::new());
-        let names = [draft.sender, target, draft.client];
-        let (seq, id) = (draft.seq.map(|seq| Decimal::of(seq.0)), Decimal::of(draft.id));
-        let before = before_content(
+        let text = Text {
             draft,
-            seq.as_ref().map(Decimal::as_bytes),
-            escape(draft.sender, &mut escaped_sender),
-            escape(target, &mut escaped_target),
-        );
-        let behind = behind_content(draft, &id);
-        let names_len = length(&names.map(str::as_bytes));
-        let before_len = length(&before);
-        let text_len = before_len + draft.content.len() + length(&behind);
-        let header = frame_header(text_len).encode();
+            seq: Decimal::of(draft.seq.map_or(0, |seq| seq.0)),
+            id: Decimal::of(draft.id),
+            sender: escape(draft.sender, &mut escaped_sender),
+            target: escape(target, &mut escaped_target),
+        };
+        let names_len = draft.sender.len() + target.len() + draft.client.len();
+        let (mut before_len, mut behind_len) = (0, 0);
+        text.put_before(|part| before_len += part.len());
+        text.put_behind(|part| behind_len += part.len());
+        let text_len = before_len + draft.content.len() + behind_len;
+        let header = frame_header(text_len);
         let content_at = HEAD_LEN + names_len + header.len() + before_len;
         // Written in place: zeros are cheaper than another copy.
         let whole_len = HEAD_LEN + names_len + header.len() + text_len;
         let mut bytes: Rc<[u8]> = iter::repeat_n(0, whole_len).collect();
-        let mut space = Rc::get_mut(&mut bytes).expect("invariant: nobody else refers to it yet");
+        let space = Rc::get_mut(&mut bytes).expect("invariant: nobody else refers to it yet");
+        let mut at = 0;
         let mut put = |part: &[u8]| {
-            let (place, rest) = std::mem::take(&mut space).split_at_mut(part.len());
-            place.copy_from_slice(part);
-            space = rest;
+            space[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
         };
         let mut head = [0; HEAD_LEN];
         head[..8].copy_from_slice(&draft.seq.map_or(0, |seq| seq.0).to_le_bytes());
@@ -130,11 +130,13 @@ impl Entry {
         head[37] = group | echo | receipt;
         head[38] = header.len() as u8;
         put(&head);
-        names.into_iter().for_each(|name| put(name.as_bytes()));
-        put(&header);
-        before.into_iter().for_each(&mut put);
+        put(draft.sender.as_bytes());
+        put(target.as_bytes());
+        put(draft.client.as_bytes());
+        header.put(&mut put);
+        text.put_before(&mut put);
         put(draft.content.as_bytes());
-        behind.into_iter().for_each(&mut put);
+        text.put_behind(&mut put);
         Entry(bytes)
     }
 
@@ -304,34 +306,48 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// The text of the frame up to the content.
-fn before_content<'a>(
-    draft: &Draft<'_>,
-    seq: Option<&'a [u8]>,
+/// The text of a frame around its content, handed out in a row: once to be measured and once to be
+/// written. Inlined, for a part whose length is known is one store or two, where another is a call.
+struct Text<'a> {
+    draft: &'a Draft<'a>,
+    seq: Decimal,
+    id: Decimal,
+    /// Both escaped.
     sender: &'a str,
     target: &'a str,
-) -> [&'a [u8]; 7] {
-    let (opening, seq, key): (&[u8], &[u8], &[u8]) = match seq {
-        Some(seq) => (b"{\"seq\":", seq, b",\"sender\":\""),
-        None => (b"", b"", b"{\"sender\":\""),
-    };
-    let to: &[u8] = match draft.to {
-        To::Group(_) => b"\",\"group\":\"",
-        To::User(_) => b"\",\"receiver\":\"",
-    };
-    [opening, seq, key, sender.as_bytes(), to, target.as_bytes(), b"\",\"content\":"]
 }
 
-/// The text of the frame behind the content.
-fn behind_content<'a>(draft: &Draft<'a>, id: &'a Decimal) -> [&'a [u8]; 5] {
-    match draft.id {
-        0 => [b"}", b"", b"", b"", b""],
-        _ => [b",\"mid\":\"", draft.client.as_bytes(), b":", id.as_bytes(), b"\"}"],
+impl Text<'_> {
+    #[inline(always)]
+    fn put_before(&self, mut out: impl FnMut(&[u8])) {
+        match self.draft.seq {
+            Some(_) => {
+                out(b"{\"seq\":");
+                out(self.seq.as_bytes());
+                out(b",\"sender\":\"");
+            }
+            None => out(b"{\"sender\":\""),
+        }
+        out(self.sender.as_bytes());
+        match self.draft.to {
+            To::Group(_) => out(b"\",\"group\":\""),
+            To::User(_) => out(b"\",\"receiver\":\""),
+        }
+        out(self.target.as_bytes());
+        out(b"\",\"content\":");
     }
-}
 
-fn length(parts: &[&[u8]]) -> usize {
-    parts.iter().map(|part| part.len()).sum()
+    #[inline(always)]
+    fn put_behind(&self, mut out: impl FnMut(&[u8])) {
+        if self.draft.id == 0 {
+            return out(b"}");
+        }
+        out(b",\"mid\":\"");
+        out(self.draft.client.as_bytes());
+        out(b":");
+        out(self.id.as_bytes());
+        out(b"\"}");
+    }
 }
 
 // RFC 6455 §5.1: a server MUST NOT mask.

@@ -94,7 +94,7 @@ pub(super) struct Carrier {
     effects: Vec<Effect>,
     /// Messages to groups that were compressed in this tick, for who gets them next.
     frames: VecDeque<(Entry, outbox::Frame)>,
-    text: String,
+    text: Vec<u8>,
     hello_timeout_ms: u64,
     /// Since when the server is about to stop.
     stopping: Option<Millis>,
@@ -147,7 +147,7 @@ impl Carrier {
             is_sweeping: false,
             effects: Vec::new(),
             frames: VecDeque::new(),
-            text: String::new(),
+            text: Vec::new(),
             hello_timeout_ms: limits.auth_timeout_ms,
             stopping: None,
         }

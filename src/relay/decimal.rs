@@ -1,7 +1,7 @@
 //! Numbers in digits, without the machinery of formatting and without an allocation.
 //!
 //! ```text
-//! Decimal::of(1058).as_str()      "1058"      at most 20 digits, on the stack
+//! Decimal::of(1058).as_bytes()    b"1058"     at most 20 digits, on the stack
 //! ```
 //!
 //! This module does not know what is counted.
@@ -33,12 +33,6 @@ impl Decimal {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.digits[..self.len]
     }
-
-    /// As text.
-    #[inline]
-    pub(super) fn as_str(&self) -> &str {
-        str::from_utf8(self.as_bytes()).expect("invariant: digits are ASCII")
-    }
 }
 
 /// So many digits has the largest number.
@@ -54,7 +48,7 @@ mod tests {
             let ten = 10_u64.checked_pow(power).unwrap_or(u64::MAX);
             [ten - 1, ten, ten.saturating_add(7)]
         }) {
-            assert_eq!(Decimal::of(number).as_str(), number.to_string());
+            assert_eq!(Decimal::of(number).as_bytes(), number.to_string().as_bytes());
         }
     }
 }

@@ -206,8 +206,9 @@ impl World {
             let (to, text) = match effect {
                 Effect::Deliver { to, entry } => (to, entry.text().to_owned()),
                 Effect::Reply { to, reply } => {
-                    let mut text = String::new();
+                    let mut text = Vec::new();
                     reply.write(&mut text);
+                    let text = String::from_utf8_lossy(&text).into_owned();
                     assert!(!text.contains("ack_ahead"), "{text}");
                     (to, text)
                 }

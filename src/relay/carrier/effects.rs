@@ -159,10 +159,10 @@ impl Relay {
         reply.write(text);
         // A receipt is a hint, and others decide how many there are.
         if let Reply::Receipt { .. } = reply {
-            let _ = cx.send_parts(to, MessageKind::Text, &[text.as_bytes()]);
+            let _ = cx.send_parts(to, MessageKind::Text, &[text]);
             return;
         }
-        let delivery = cx.send_owed(to, MessageKind::Text, &[text.as_bytes()]);
+        let delivery = cx.send_owed(to, MessageKind::Text, &[text]);
         settle(cx, to, delivery);
     }
 

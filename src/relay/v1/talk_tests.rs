@@ -76,9 +76,9 @@ impl<S: Store> Talk<S> {
                     (self.slots.insert(()), format!("push {token}: {outcome:?}"))
                 }
                 Effect::Reply { to, reply } => {
-                    let mut text = String::new();
+                    let mut text = Vec::new();
                     reply.write(&mut text);
-                    (to, text)
+                    (to, String::from_utf8(text).unwrap())
                 }
                 Effect::Unsent { to, refused } => (to, format!("unsent {}", refused.code)),
             });

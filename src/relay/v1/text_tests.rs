@@ -45,8 +45,9 @@ fn the_frames_in_the_text_are_the_frames() {
             message_max: 1_048_576,
         })),
     ] {
-        let mut written = String::new();
+        let mut written = Vec::new();
         reply.write(&mut written);
+        let written = String::from_utf8(written).unwrap();
         assert!(answers.contains(&&*written), "{written}");
     }
 }

@@ -291,9 +291,9 @@ impl World {
             let (to, text) = match effect {
                 Effect::Deliver { to, entry } => (to, entry.text().to_owned()),
                 Effect::Reply { to, reply } => {
-                    let mut text = String::new();
+                    let mut text = Vec::new();
                     reply.write(&mut text);
-                    (to, text)
+                    (to, String::from_utf8_lossy(&text).into_owned())
                 }
                 Effect::Close { conn, closing } => {
                     let link = self.links.iter_mut().find(|link| link.conn == conn);

@@ -11,6 +11,8 @@
 //!
 //! This module does not know how much room there is, nor who measures it.
 
+use std::collections::VecDeque;
+
 use super::effect::Effect;
 use super::reply::{Gap, GapReason, Reply};
 use super::rules::{Rule, holds};
@@ -116,24 +118,36 @@ impl<S: Store> Sessions<S> {
         self.set_ready(to);
     }
 
-    /// All connections of a user may have something to read.
+    /// Those connections of a user that stand below the newest entry may have something to read.
     pub(super) fn wake(&mut self, key: UserKey) {
-        for at in 0..self.book.user(key).devices().len() {
-            self.set_ready(self.book.user(key).devices()[at].conn);
+        let user = self.book.user(key);
+        // What a batch changed may be the numbers of a sender alone, and then nobody is to read.
+        let Some(newest) = user.record().map(|record| record.mailbox().newest()) else { return };
+        for device in user.devices() {
+            if let Some(conn) = self.conns.get_mut(device.conn)
+                && conn.cursor < newest
+            {
+                conn.set_ready(device.conn, &mut self.ready);
+            }
         }
     }
 
     /// A connection that was pumped, and has room again, may have something to read.
     pub fn set_ready(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if !conn.is_ready && conn.greeting.is_none() {
-            conn.is_ready = true;
-            self.ready.push_back(id);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.set_ready(id, &mut self.ready);
         }
     }
 }
 
 impl Conn {
+    fn set_ready(&mut self, id: ConnId, ready: &mut VecDeque<ConnId>) {
+        if !self.is_ready && self.greeting.is_none() {
+            self.is_ready = true;
+            ready.push_back(id);
+        }
+    }
+
     /// There was no room for it after all.
     fn restore(&mut self, next: Next) {
         match next {

@@ -28,7 +28,7 @@ pub(super) use self::clock::{BEAT_TIMER, SWEEP_TIMER};
 use super::Relay;
 use super::access::policy::Action;
 use super::envelope::Events;
-use super::log::{Book, Entry, LogLimits, Memory, Stamp, Store, Stored};
+use super::log::{Book, Entry, LogLimits, Memory, Stamp, Store, Stored, UserKey as LogKey};
 use super::name::Name;
 use super::narrow;
 use super::presence::write_names;
@@ -389,7 +389,7 @@ impl Relay {
     /// Sees to it that the sessions know whom a message is for.
     fn address(&mut self, cx: &Context<'_>, from: ConnId, outgoing: &mut Outgoing<'_>) {
         match &outgoing.to {
-            Destination::User(receiver) => self.introduce(cx, receiver),
+            Destination::User(receiver) => outgoing.receiver = self.introduce(cx, receiver),
             Destination::Group(group) => {
                 outgoing.beside = self.plain_members(cx, group, Some(from))
             }
@@ -400,10 +400,12 @@ impl Relay {
     }
 
     /// Has the sessions know a user to whom they are to send: one who is here with plain
-    /// connections alone, or of whom the token file says that there is such a user.
-    pub(super) fn introduce(&mut self, cx: &Context<'_>, user: &str) {
-        if self.carrier.knows(user) {
-            return;
+    /// connections alone, or of whom the token file says that there is such a user. Returns who
+    /// that is in the book, if anybody.
+    pub(super) fn introduce(&mut self, cx: &Context<'_>, user: &str) -> Option<LogKey> {
+        let known = self.carrier.book().find(user);
+        if known.is_some() {
+            return known;
         }
         // Who can come in by a token exists, and is kept for what is meant for him.
         if self.gate.names(user) {
@@ -413,17 +415,18 @@ impl Relay {
             self.count_plain(cx, user);
             self.acquaint(cx, key);
         }
+        self.carrier.book().find(user)
     }
 
     /// Whether what is for a user goes by the log: it does for who has one, or may have one by a
     /// token, and for who speaks switchboard.v1.
     pub(super) fn goes_by_log(&mut self, cx: &Context<'_>, user: &str) -> bool {
-        if self.gate.names(user) {
-            self.introduce(cx, user);
-        }
-        let book = self.carrier.sessions.book();
-        book.find(user).is_some_and(|key| {
-            let user = book.user(key);
+        let known = match self.gate.names(user) {
+            true => self.introduce(cx, user),
+            false => self.carrier.book().find(user),
+        };
+        known.is_some_and(|key| {
+            let user = self.carrier.book().user(key);
             user.record().is_some() || !user.devices().is_empty()
         })
     }
@@ -507,8 +510,9 @@ impl Relay {
         receiver: &Name<'_>,
         content: &str,
     ) {
-        self.introduce(cx, receiver);
+        let known = self.introduce(cx, receiver);
         let outgoing = Outgoing::plain(Destination::User(receiver.clone()), content, 0);
+        let outgoing = Outgoing { receiver: known, ..outgoing };
         if let Err(refused) = self.carrier.sessions.post_plain(sender, &outgoing, cx.now()) {
             self.refuse(cx, from, plain_refusal(refused), Target::Receiver(receiver));
         }

@@ -26,7 +26,7 @@ use serde_json::value::RawValue;
 use super::effect::Closing;
 use super::reply::Refused;
 use crate::relay::envelope::{EnvelopeLimits, Events};
-use crate::relay::log::{Echo, Receipt, Seq};
+use crate::relay::log::{Echo, Receipt, Seq, UserKey};
 use crate::relay::name::{Name, unescape};
 use crate::relay::scan;
 
@@ -124,6 +124,8 @@ pub struct Outgoing<'a> {
     pub receipt: Receipt,
     /// How long it is kept.
     pub life: Life,
+    /// Who the receiver is in the book, if whoever asked there whether it knows him filled it in.
+    pub receiver: Option<UserKey>,
     /// To how many plain connections a group message goes besides, its own excepted: whoever
     /// knows them fills it in.
     pub beside: u32,
@@ -175,6 +177,7 @@ impl<'a> Outgoing<'a> {
             echo: Echo::No,
             receipt: Receipt::Unasked,
             life: Life::Logged,
+            receiver: None,
             beside,
         }
     }
@@ -431,7 +434,8 @@ impl<'a> Fields<'a> {
             Some("0") => Life::Live,
             Some(_) => return Err(bad("invalid_ttl")),
         };
-        Ok(Outgoing { id, sender, to, content, echo, receipt, life, beside: 0 })
+        let plain = Outgoing::plain(to, content, 0);
+        Ok(Outgoing { id, sender, echo, receipt, life, ..plain })
     }
 
     /// `None`: without a good hello nothing can follow.

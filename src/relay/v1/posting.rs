@@ -225,7 +225,8 @@ impl<S: Store> Sessions<S> {
         sight: Sight,
         now: Millis,
     ) -> Result<Posted, Refused> {
-        let key = self.book.find(receiver).ok_or(Refused::RECEIVER_OFFLINE)?;
+        let key = outgoing.receiver.or_else(|| self.book.find(receiver));
+        let key = key.ok_or(Refused::RECEIVER_OFFLINE)?;
         let user = self.book.user(key);
         let is_itself = receiver == author.name;
         let online = user.online() - u32::from(is_itself && author.conn.is_some());

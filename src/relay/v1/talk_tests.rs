@@ -114,6 +114,7 @@ pub(super) fn to<'a>(receiver: &'a str, content: &'a str) -> Outgoing<'a> {
         echo: Default::default(),
         receipt: Default::default(),
         life: Life::Logged,
+        receiver: None,
         beside: 0,
     }
 }

@@ -131,7 +131,7 @@ impl Relay {
 
     /// A message for a connection that speaks switchboard.v1.
     fn hand_over(&mut self, cx: &mut Context<'_>, to: ConnId, entry: &Entry) {
-        let delivery = match cx.is_deflating() && matches!(entry.to(), To::Group(_)) {
+        let delivery = match cx.is_deflating() && entry.is_for_group() {
             false => cx.send_frame_owed(to, &entry.frame()),
             true => cx.send_frame_owed(to, self.remembering_frame(entry)),
         };

@@ -201,6 +201,11 @@ impl Entry {
         if self.has(GROUP) { To::Group(name) } else { To::User(name) }
     }
 
+    /// Whether it is for the members of a group.
+    pub fn is_for_group(&self) -> bool {
+        self.has(GROUP)
+    }
+
     /// The sender's client, empty for those that have none.
     pub fn client(&self) -> &str {
         self.str_at(self.client_at(), self.frame_at())

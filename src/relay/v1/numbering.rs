@@ -126,6 +126,7 @@ impl<S: Store> Sessions<S> {
         now: Millis,
     ) -> Option<Sight> {
         let Some(id) = id else { return self.unnumbered_gate(from, ruling) };
+        let is_held_up = self.is_held_up();
         let conn = self.conns.get_mut(from)?;
         if conn.greeting.is_some() {
             // R1: ids are given after the welcome, which says where they begin.
@@ -141,12 +142,11 @@ impl<S: Store> Sessions<S> {
         match self.health {
             Health::Down => return self.send_again(from, id, Refused::STORE, id, retry_ms),
             Health::Draining => return self.send_again(from, id, Refused::DRAINING, id, retry_ms),
-            Health::Up if self.is_held_up() => {
+            Health::Up if is_held_up => {
                 return self.send_again(from, id, Refused::STORE, id, retry_ms);
             }
             Health::Up => {}
         }
-        let conn = self.conns.get_mut(from)?;
         if conn.expect == Some(id) {
             conn.expect = None;
         }

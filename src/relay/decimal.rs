@@ -9,30 +9,41 @@
 /// A number in digits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Decimal {
-    /// At the beginning.
+    /// At the end.
     digits: [u8; LEN_MAX],
-    len: usize,
+    start: usize,
 }
 
 impl Decimal {
     /// The digits of a number, without leading zeros.
     #[inline]
-    pub(super) fn of(mut number: u64) -> Decimal {
-        let mut digits = [b'0'; LEN_MAX];
-        // Counted first: a loop that ends where the number does is unrolled for twenty digits.
-        let len = number.checked_ilog10().map_or(1, |log| log as usize + 1);
-        for digit in digits[..len].iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-        }
-        Decimal { digits, len }
+    pub(super) fn of(number: u64) -> Decimal {
+        let mut digits = [0; LEN_MAX];
+        let start = write_at_end(number, &mut digits);
+        Decimal { digits, start }
     }
 
     /// As bytes.
     #[inline]
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.digits[..self.len]
+        &self.digits[self.start..]
     }
+}
+
+/// Puts the digits at the end; says where they begin. A function of its own, or the compiler keeps
+/// all twenty in registers and stores them one by one, which takes longer than to find them.
+#[inline(never)]
+fn write_at_end(mut number: u64, digits: &mut [u8; LEN_MAX]) -> usize {
+    let mut start = LEN_MAX;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+        start -= 1;
+        if number == 0 {
+            break;
+        }
+    }
+    start
 }
 
 /// So many digits has the largest number.

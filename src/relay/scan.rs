@@ -51,15 +51,16 @@ pub(super) fn fields<'a, C: Collect<'a>>(
         },
     };
     // From here on `rest` begins behind the opening quote of a key. What most clients write, a
-    // known key, a string and no white space, is tried first.
+    // known key, a string or a number and no white space, is tried first.
     loop {
         let (key, behind) = match C::read_key(rest) {
             Some((key, behind)) => (Some(key), behind),
             None => (None, other_key(rest)?),
         };
         let value;
-        (value, rest) = match behind.strip_prefix(':') {
-            Some(value) if value.starts_with('"') => split(value, string(&value.as_bytes()[1..])?)?,
+        (value, rest) = match behind.strip_prefix(':').map(|value| (value, value.as_bytes())) {
+            Some((value, [b'"', text @ ..])) => split(value, string(text)?)?,
+            Some((value, text @ [b'0'..=b'9', ..])) => split(value, number(text)?)?,
             _ => member(behind, depth_max)?,
         };
         match key {

@@ -118,7 +118,7 @@ impl Relay {
     fn carry_effect(&mut self, cx: &mut Context<'_>, effect: Effect) {
         match effect {
             Effect::Close { conn, closing } => close(cx, conn, closing),
-            Effect::Deliver { to, entry } => self.hand_over(cx, to, &entry),
+            Effect::Deliver { to, entry } => self.hand_over(cx, to, entry),
             Effect::Plain { user, except, entry } => self.reach_plain(cx, &user, except, &entry),
             Effect::PlainGroup { except, entry } => self.reach_plain_group(cx, except, &entry),
             Effect::Pushed { token, outcome } => self.pushed(cx, token, outcome),
@@ -130,10 +130,10 @@ impl Relay {
     }
 
     /// A message for a connection that speaks switchboard.v1.
-    fn hand_over(&mut self, cx: &mut Context<'_>, to: ConnId, entry: &Entry) {
+    fn hand_over(&mut self, cx: &mut Context<'_>, to: ConnId, entry: Entry) {
         let delivery = match cx.is_deflating() && entry.is_for_group() {
-            false => cx.send_frame_owed(to, &entry.frame()),
-            true => cx.send_frame_owed(to, self.remembering_frame(entry)),
+            false => cx.send_frame_owed(to, &entry.into_frame()),
+            true => cx.send_frame_owed(to, self.remembering_frame(&entry)),
         };
         settle(cx, to, delivery);
     }

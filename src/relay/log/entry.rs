@@ -227,6 +227,12 @@ impl Entry {
         Frame::end_of(Rc::clone(&self.0), self.frame_at())
     }
 
+    /// The same, in the place of the entry: the reference is handed on.
+    pub fn into_frame(self) -> Frame {
+        let start = self.frame_at();
+        Frame::end_of(self.0, start)
+    }
+
     /// How long the frame is, in bytes.
     pub fn frame_len(&self) -> usize {
         self.0.len() - self.frame_at()

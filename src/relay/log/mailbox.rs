@@ -131,9 +131,10 @@ impl Mailbox {
 
     /// How many entries are not above `seq`.
     fn place(&self, seq: Seq) -> usize {
-        // Most cursors stand near the end, so the search begins there, in steps that double: it
-        // looks at few entries, each of which is somewhere else in memory.
-        let (mut step, mut end) = (1, self.entries.len());
+        // Most cursors stand near the end, so the search begins there, and each step doubles what
+        // is behind it: it looks at few entries, each of which is somewhere else in memory.
+        let len = self.entries.len();
+        let (mut step, mut end) = (1, len);
         while end > 0 {
             let at = end.saturating_sub(step);
             if self.entries[at].seq() <= seq {
@@ -147,7 +148,7 @@ impl Mailbox {
                 }
                 return from;
             }
-            (step, end) = (step * 2, at);
+            (step, end) = (len - at, at);
         }
         0
     }

@@ -75,7 +75,7 @@ const PATHS: &[Path] = &[
         v1_direct(count, 1, 64);
     }),
     Path("v1_direct_p16", "the same, 16 in one read", |count| v1_direct(count, 16, 64)),
-    Path("v1_direct_1k_p16", "one of 1 KiB and its ok, 16 in one read", |count| {
+    Path("v1_1k_p16", "one of 1 KiB and its ok, 16 in one read", |count| {
         v1_direct(count, 16, 1 << 10);
     }),
     Path("v1_direct_16k", "1 KiB of one of 16 KiB, and its ok", v1_direct_16k),

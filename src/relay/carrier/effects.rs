@@ -37,7 +37,7 @@ impl Relay {
             }
         }
         self.carrier.sessions.flush(cx.now());
-        self.carry_out(cx);
+        // What that says stands in front of what is read now, and is carried out with it.
         let mut more = Vec::new();
         while let Some(id) = self.carrier.sessions.next_ready() {
             if self.pump(cx, id) == Pumped::More {

@@ -208,7 +208,7 @@ impl World {
                 Effect::Reply { to, reply } => {
                     let mut text = Vec::new();
                     reply.write(&mut text);
-                    let text = String::from_utf8(text).unwrap();
+                    let text = String::from_utf8_lossy(&text).into_owned();
                     assert!(!text.contains("ack_ahead"), "{text}");
                     (to, text)
                 }
@@ -394,29 +394,19 @@ fn run(seed: u64, entries_max: usize) -> [usize; 5] {
 #[test]
 fn nothing_is_lost_or_doubled_by_cuts_and_kills() {
     let mut total = [0; 5];
-    let seeds = seeds(40);
-    for seed in 0..seeds {
+    for seed in 0..40 {
         let counts = run(seed, 10_000);
         total.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
         assert_eq!(counts[4], 0, "seed {seed}: a gap where there is room for everything");
     }
     let [messages, refused, kills, cuts, _] = total;
-    let least = |each: usize| each * seeds as usize;
-    assert!(messages > least(125) && refused > least(1) / 2, "{total:?}");
-    assert!(kills > least(12) && cuts > least(15), "{total:?}");
+    assert!(messages > 5_000 && refused > 20 && kills > 500 && cuts > 600, "{total:?}");
 }
 
 #[test]
 fn where_logs_are_tiny_what_is_gone_is_announced() {
-    let seeds = seeds(30);
-    let gaps: usize = (0..seeds).map(|seed| run(seed, 8)[4]).sum();
-    assert!(gaps > seeds as usize, "{gaps}");
-}
-
-/// As many in a full run, and fewer with fewer `SWITCHBOARD_SEEDS` than the 1,000 of that.
-fn seeds(full: u64) -> u64 {
-    let setting = std::env::var("SWITCHBOARD_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
-    setting.map_or(full, |seeds: u64| (full * seeds).div_ceil(1_000)).max(4)
+    let gaps: usize = (0..30).map(|seed| run(seed, 8)[4]).sum();
+    assert!(gaps > 30, "{gaps}");
 }
 
 const USERS: usize = 2;

@@ -131,8 +131,8 @@ impl Mailbox {
 
     /// How many entries are not above `seq`.
     fn place(&self, seq: Seq) -> usize {
-        // Most cursors stand near the end, so the search begins there, and each step doubles what is
-        // behind it: it looks at few entries, each of which is somewhere else in memory.
+        // Most cursors stand near the end, so the search begins there, and each step doubles what
+        // is behind it: it looks at few entries, each of which is somewhere else in memory.
         let len = self.entries.len();
         let (mut step, mut end) = (1, len);
         while end > 0 {

@@ -1,6 +1,6 @@
 //! That everything has a limit, and what happens at it.
 
-use super::talk_tests::{Silent, Talk, talk_with, to};
+use super::talk_tests::{Silent, Talk, talk, talk_with, to};
 use super::*;
 use crate::hub::Slots;
 use crate::relay::envelope::EnvelopeLimits;
@@ -228,4 +228,20 @@ fn a_store_that_is_slow_holds_up_its_users_and_not_the_memory() {
     talk.sessions.committed(crate::relay::log::BatchNumber(200));
     talk.collect();
     assert_eq!(talk.heard(bob), [r#"{"type":"ok","id":1}"#]);
+}
+
+#[test]
+fn who_has_nothing_new_is_not_looked_at() {
+    let mut talk = talk();
+    let bob = talk.hello("bob", "c8f3", "");
+    let alice = talk.hello("alice", "d001", "");
+    let allowed = Ruling::Allowed(Sight::Shown);
+    talk.say_ruled(bob, r#"{"id":1,"receiver":"alice","content":1}"#, allowed);
+    talk.sessions.flush(talk.now);
+    assert_eq!(talk.sessions.next_ready(), Some(alice));
+    assert_eq!(talk.sessions.next_ready(), None, "only the numbers of bob have changed");
+    assert_eq!(talk.sessions.pump(alice, usize::MAX), Pumped::Done);
+    talk.say_ruled(alice, r#"{"type":"ack","seq":1}"#, allowed);
+    talk.sessions.flush(talk.now);
+    assert_eq!(talk.sessions.next_ready(), None, "what was acknowledged had been read");
 }

@@ -9,7 +9,7 @@
 //!
 //! This module does not know when a reply is due.
 
-use std::io::{self, Write as _};
+use std::fmt::{self, Write};
 use std::rc::Rc;
 
 use crate::relay::decimal::Decimal;
@@ -206,18 +206,36 @@ impl Facts {
     }
 }
 
+/// A text that is being written, to which digits are added as they are: nobody has to see that they
+/// are UTF-8.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl Text<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text.as_bytes());
+        Ok(())
+    }
+}
+
 impl Reply {
     /// Appends the frame's text.
     pub fn write(&self, out: &mut Vec<u8>) {
-        self.write_pieces(out).expect("invariant: a vector takes what is written to it");
+        let written = self.write_pieces(&mut Text(out));
+        written.expect("invariant: a vector takes what is written to it");
     }
 
-    fn write_pieces(&self, out: &mut Vec<u8>) -> io::Result<()> {
+    fn write_pieces(&self, out: &mut Text<'_>) -> fmt::Result {
         match self {
             Reply::Drain { after_ms } => write!(out, r#"{{"type":"drain","after":{after_ms}}}"#),
             Reply::Dropped(count) => write!(out, r#"{{"type":"gap","dropped":{count}}}"#),
             Reply::Error { id, refused } => {
-                out.extend_from_slice(br#"{"type":"error""#);
+                out.put(br#"{"type":"error""#);
                 if let Some(id) = id {
                     write!(out, r#","id":{id}"#)?;
                 }
@@ -229,25 +247,25 @@ impl Reply {
                 write!(out, r#"{opening}{id},"code":{code},"reason":"{reason}","dup":true}}"#)
             }
             Reply::Gap(gap) => {
-                out.extend_from_slice(br#"{"type":"gap","#);
+                out.put(br#"{"type":"gap","#);
                 gap.write(out)
             }
             Reply::Ok { id, online, logged } => {
                 // The most frequent: without the machinery of formatting.
-                out.extend_from_slice(br#"{"type":"ok","id":"#);
-                out.extend_from_slice(Decimal::of(*id).as_bytes());
+                out.put(br#"{"type":"ok","id":"#);
+                out.put(Decimal::of(*id).as_bytes());
                 if let Some(online) = online {
-                    out.extend_from_slice(br#","online":"#);
-                    out.extend_from_slice(Decimal::of(u64::from(*online)).as_bytes());
+                    out.put(br#","online":"#);
+                    out.put(Decimal::of(u64::from(*online)).as_bytes());
                 }
                 if *logged == Some(Logged::No) {
-                    out.extend_from_slice(br#","logged":false"#);
+                    out.put(br#","logged":false"#);
                 }
-                out.write_all(b"}")
+                out.write_str("}")
             }
             Reply::OkAgain { id } => write!(out, r#"{{"type":"ok","id":{id},"dup":true}}"#),
             Reply::Ping { seq: Some(seq) } => write!(out, r#"{{"type":"ping","seq":{seq}}}"#),
-            Reply::Ping { seq: None } => out.write_all(br#"{"type":"ping"}"#),
+            Reply::Ping { seq: None } => out.write_str(r#"{"type":"ping"}"#),
             Reply::Receipt { entry } => write_receipt(entry, out),
             Reply::Retry { id, refused: Refused { code, reason }, expect, after_ms } => {
                 write!(out, r#"{{"type":"error","id":{id},"code":{code},"reason":"{reason}","#)?;
@@ -265,7 +283,7 @@ impl Reply {
 }
 
 impl Welcome {
-    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+    fn write(&self, out: &mut Text<'_>) -> fmt::Result {
         let mut escaped = String::new();
         write!(out, r#"{{"type":"welcome","user":"{}""#, escape(&self.user, &mut escaped))?;
         if let Some((epoch, seq)) = &self.position {
@@ -274,25 +292,25 @@ impl Welcome {
         write!(out, r#","resumed":{},"last":"#, self.resumed)?;
         match self.last {
             Some(last) => write!(out, "{last}")?,
-            None => out.extend_from_slice(b"null"),
+            None => out.put(b"null"),
         }
-        out.extend_from_slice(br#","refused":["#);
+        out.put(br#","refused":["#);
         for (at, id) in self.refused.iter().enumerate() {
             write!(out, "{}{id}", if at == 0 { "" } else { "," })?;
         }
         write!(out, r#"],"ping":{},"limits":{{"inflight":{INFLIGHT_MAX}"#, self.ping_secs)?;
         write!(out, r#","message":{}}}"#, self.message_max)?;
         if let Some(gap) = &self.gap {
-            out.extend_from_slice(br#","gap":{"#);
+            out.put(br#","gap":{"#);
             gap.write(out)?;
         }
-        out.write_all(b"}")
+        out.write_str("}")
     }
 }
 
 impl Gap {
     /// From behind the opening brace.
-    fn write(&self, out: &mut Vec<u8>) -> io::Result<()> {
+    fn write(&self, out: &mut Text<'_>) -> fmt::Result {
         let reason = match self.reason {
             GapReason::Ahead => "ahead",
             GapReason::Epoch => "epoch",
@@ -303,7 +321,7 @@ impl Gap {
     }
 }
 
-fn write_receipt(entry: &Entry, out: &mut Vec<u8>) -> io::Result<()> {
+fn write_receipt(entry: &Entry, out: &mut Text<'_>) -> fmt::Result {
     use crate::relay::log::To;
     let (To::User(user) | To::Group(user)) = entry.to();
     let mut escaped = String::new();

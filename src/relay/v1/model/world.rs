@@ -293,7 +293,7 @@ impl World {
                 Effect::Reply { to, reply } => {
                     let mut text = Vec::new();
                     reply.write(&mut text);
-                    (to, String::from_utf8(text).unwrap())
+                    (to, String::from_utf8_lossy(&text).into_owned())
                 }
                 Effect::Close { conn, closing } => {
                     let link = self.links.iter_mut().find(|link| link.conn == conn);

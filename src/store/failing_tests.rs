@@ -213,6 +213,10 @@ fn acknowledgements_are_committed_with_what_comes_behind_them() {
     let disk = FailingDisk::empty();
     let mut store = slow(&disk);
     acknowledge(&mut store, 2);
+    // The thread has it, and might commit it.
+    while store.waiting.load(Ordering::Relaxed) > 0 {
+        std::thread::yield_now();
+    }
     acknowledge(&mut store, 3);
     send(&mut store, 4);
     assert_eq!(outcome(&mut store), Outcome::Committed(BatchNumber(4)));

@@ -77,7 +77,8 @@ pub(super) struct Habits {
     pub durability: Durability,
     /// From how many bytes on the journal is put into the tables. The longer it is, the fewer pages
     /// are written in all, the longer a checkpoint lasts, for which commits wait, and the longer a
-    /// start after a crash.
+    /// start after a crash. Messages of 125 bytes, 64 senders: 2.2 kB are written for each with an
+    /// eighth of a mebibyte, 1.8 with half of one, 1.6 with one, two and four.
     pub journal_max: u64,
     /// How long acknowledgements wait for something else to be committed with: longer than the
     /// other side takes to answer on a machine or in a house, and about as long as one sync. What

@@ -281,8 +281,9 @@ impl World {
     }
 
     fn replied(&mut self, to: ConnId, reply: &Reply) {
-        let mut text = String::new();
+        let mut text = Vec::new();
         reply.write(&mut text);
+        let text = String::from_utf8(text).expect("a reply is text");
         let frame: Value = serde_json::from_str(&text).expect("a reply is JSON");
         let Some(place) = self.place(to) else { return };
         let committed = self.sessions.book().committed();

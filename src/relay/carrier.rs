@@ -248,12 +248,20 @@ impl Relay {
 
     /// Whoever is at the other end of this connection says hello.
     pub(super) fn greet(&mut self, cx: &mut Context<'_>, id: ConnId, hello: &Hello<'_>) {
-        let routes = self.identities.routes();
-        let Some((user, name, naming)) = routes.speaker(id) else { return };
-        // An outbox and a position are of one user, and of no use to another.
-        if hello.user.as_ref().is_some_and(|claimed| **claimed != *name) {
-            return close(cx, id, Closing::WRONG_USER);
+        // A name in it is a claim like a first `sender`. Who has one already may only repeat it: an
+        // outbox and a position are of one user, and of no use to another.
+        let connections_max = || self.sessions.limits(id).connections_per_user_max;
+        match self.identities.speaker(id, hello.user.as_ref(), connections_max) {
+            None => return,
+            Some(Ok(user)) => {
+                if let Some(number) = self.identities.take_claim() {
+                    self.rename(cx, &number, user);
+                }
+            }
+            Some(Err(refusal)) => return close(cx, id, closing(refusal)),
         }
+        let routes = self.identities.routes();
+        let Some((user, _, naming)) = routes.speaker(id) else { return };
         let standing = match naming {
             Naming::Guest => Standing::Guest,
             Naming::Named => Standing::Recorded,
@@ -551,6 +559,15 @@ fn close(cx: &mut Context<'_>, id: ConnId, Closing { code, reason }: Closing) {
 #[cold]
 fn forbidden(action: Action<'_>) -> Ruling {
     Ruling::Forbidden { missing: action.to_string().into() }
+}
+
+/// How a hello is answered whose name cannot be had.
+fn closing(refusal: Refusal) -> Closing {
+    match refusal {
+        Refusal::Taken => Closing::TAKEN,
+        Refusal::TooManyConnections => Closing::TOO_MANY_CONNECTIONS,
+        _ => Closing::WRONG_USER,
+    }
 }
 
 /// How a refusal is said in the plain dialect.

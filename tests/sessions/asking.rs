@@ -6,7 +6,7 @@ use switchboard::relay::access::Access;
 use switchboard::relay::access::policy::Policy;
 use world::config;
 
-fn with_policy(policy: &str) -> World {
+pub fn with_policy(policy: &str) -> World {
     let policy = Policy::parse(policy).expect("a policy");
     World::with(RelayConfig { access: Access { policy, ..Access::open() }, ..config() })
 }

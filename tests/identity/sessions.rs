@@ -104,6 +104,15 @@ fn a_hello_may_bring_the_token_and_nothing_else_comes_before_it() {
     let mut client = open(&world, "/", &[]);
     client.send_binary(hello(ALICE).as_bytes());
     expect_close(&mut client, 4401, "authentication_required");
+    // A token that nobody asks for is not looked at, and whoever is here signs in no more.
+    let mut client = open(&world, "/", &[&bearer(ALICE)]);
+    client.send_text(&hello("s3cret-of-nobody"));
+    assert!(expect_welcome(&mut client).contains(r#""user":"alice""#));
+    client.send_text(&auth(BOB));
+    let unknown = r#"{"type":"error","code":400,"reason":"unknown_type"}"#;
+    assert_eq!(client.receive(), Event::Text(unknown.to_owned()));
+    let twice = world.open("/", &[V1, &bearer(ALICE), &bearer(BOB)]);
+    assert_eq!(twice.err(), Some(Some(400)));
     // The outbox of one user is not sent as another, whatever the token says.
     let mut client = open(&world, "/", &[&bearer(ALICE)]);
     client.send_text(r#"{"type":"hello","client":"c8f3","user":"bob"}"#);

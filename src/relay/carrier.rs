@@ -248,12 +248,20 @@ impl Relay {
 
     /// Whoever is at the other end of this connection says hello.
     pub(super) fn greet(&mut self, cx: &mut Context<'_>, id: ConnId, hello: &Hello<'_>) {
-        let routes = self.identities.routes();
-        let Some((user, name, naming)) = routes.speaker(id) else { return };
-        // An outbox and a position are of one user, and of no use to another.
-        if hello.user.as_ref().is_some_and(|claimed| **claimed != *name) {
-            return close(cx, id, Closing::WRONG_USER);
+        // A name in it is a claim like a first `sender`. Who has one already may only repeat it: an
+        // outbox and a position are of one user, and of no use to another.
+        let connections_max = || self.sessions.limits(id).connections_per_user_max;
+        match self.identities.speaker(id, hello.user.as_ref(), connections_max) {
+            None => return,
+            Some(Ok(user)) => {
+                if let Some(number) = self.identities.take_claim() {
+                    self.rename(cx, &number, user);
+                }
+            }
+            Some(Err(refusal)) => return close(cx, id, closing(refusal)),
         }
+        let routes = self.identities.routes();
+        let Some((user, _, naming)) = routes.speaker(id) else { return };
         let standing = match naming {
             Naming::Guest => Standing::Guest,
             Naming::Named => Standing::Recorded,
@@ -344,16 +352,15 @@ impl Relay {
             _ => {}
         }
         let before = self.carrier.sessions.fanned_out();
+        let is_allowed = matches!(ruling, Ruling::Allowed(_));
         self.carrier.sessions.frame(id, frame, ruling, cx.now());
         // What goes to ten thousand costs its sender as much here as in the plain dialect.
         cx.owe_sends(self.carrier.sessions.fanned_out() - before);
-        match (&*frame, ruling) {
-            (Frame::Join { group, events, .. }, Ruling::Allowed(_)) => {
+        match &*frame {
+            Frame::Join { group, events, .. } if is_allowed => {
                 self.follow_membership(id, group, *events);
             }
-            (Frame::Leave { group, .. }, _) => {
-                self.follow_membership(id, group, Events::Unchanged);
-            }
+            Frame::Leave { group, .. } => self.follow_membership(id, group, Events::Unchanged),
             _ => {}
         }
     }
@@ -463,7 +470,7 @@ impl Relay {
         if self.sessions.counts() {
             match self.sessions.charge(id, cx.now(), len) {
                 Ok(()) => {}
-                Err(Excess::TooLarge { .. }) => return Ruling::Refused(Refused::TOO_LARGE),
+                Err(Excess::TooLarge { max_bytes }) => return Ruling::TooLarge { max_bytes },
                 Err(Excess::Rate { after_ms }) => {
                     return Ruling::Later { refused: Refused::RATE, after_ms };
                 }
@@ -473,7 +480,7 @@ impl Relay {
             Frame::Join { group, events: Events::On, .. }
                 if !self.sessions.permits(id, Action::Members(group)) =>
             {
-                return Ruling::Refused(Refused::FORBIDDEN);
+                return forbidden(Action::Members(group));
             }
             Frame::Join { group, .. } => (Some(Action::Join(group)), None),
             Frame::Members { group, .. } => (Some(Action::Members(group)), None),
@@ -488,8 +495,8 @@ impl Relay {
             _ => (None, None),
         };
         // Permission is decided before existence is looked at.
-        if action.is_some_and(|action| !self.sessions.permits(id, action)) {
-            return Ruling::Refused(Refused::FORBIDDEN);
+        if let Some(action) = action.filter(|&action| !self.sessions.permits(id, action)) {
+            return forbidden(action);
         }
         match sight.is_none_or(|action| self.sessions.permits(id, action)) {
             true => Ruling::Allowed(Sight::Shown),
@@ -546,6 +553,21 @@ impl Relay {
 fn close(cx: &mut Context<'_>, id: ConnId, Closing { code, reason }: Closing) {
     let own = CloseCode::application(code);
     cx.close(id, own.unwrap_or(CloseCode::SERVICE_RESTART), reason);
+}
+
+/// What no role allows is refused with the permission that it needs.
+#[cold]
+fn forbidden(action: Action<'_>) -> Ruling {
+    Ruling::Forbidden { missing: action.to_string().into() }
+}
+
+/// How a hello is answered whose name cannot be had.
+fn closing(refusal: Refusal) -> Closing {
+    match refusal {
+        Refusal::Taken => Closing::TAKEN,
+        Refusal::TooManyConnections => Closing::TOO_MANY_CONNECTIONS,
+        _ => Closing::WRONG_USER,
+    }
 }
 
 /// How a refusal is said in the plain dialect.

@@ -104,6 +104,15 @@ fn a_hello_may_bring_the_token_and_nothing_else_comes_before_it() {
     let mut client = open(&world, "/", &[]);
     client.send_binary(hello(ALICE).as_bytes());
     expect_close(&mut client, 4401, "authentication_required");
+    // A token that nobody asks for is not looked at, and whoever is here signs in no more.
+    let mut client = open(&world, "/", &[&bearer(ALICE)]);
+    client.send_text(&hello("s3cret-of-nobody"));
+    assert!(expect_welcome(&mut client).contains(r#""user":"alice""#));
+    client.send_text(&auth(BOB));
+    let unknown = r#"{"type":"error","code":400,"reason":"unknown_type"}"#;
+    assert_eq!(client.receive(), Event::Text(unknown.to_owned()));
+    let twice = world.open("/", &[V1, &bearer(ALICE), &bearer(BOB)]);
+    assert_eq!(twice.err(), Some(Some(400)));
     // The outbox of one user is not sent as another, whatever the token says.
     let mut client = open(&world, "/", &[&bearer(ALICE)]);
     client.send_text(r#"{"type":"hello","client":"c8f3","user":"bob"}"#);
@@ -239,7 +248,7 @@ fn a_policy_that_is_replaced_holds_for_sessions() {
     assert_eq!(alice.receive(), Event::Text(r#"{"type":"ok","id":1}"#.to_owned()));
     world.change("policy.json", r#"{"roles":{"*":{"allow":["room:*"]}}}"#);
     alice.send_text(r#"{"id":2,"receiver":"bob","content":1}"#);
-    let refused = r#"{"type":"error","id":2,"code":403,"reason":"forbidden"}"#;
+    let refused = r#"{"type":"error","id":2,"code":403,"reason":"forbidden","missing":"send:bob"}"#;
     assert_eq!(alice.receive(), Event::Text(refused.to_owned()));
     let limits = r#"{"allow":["room:*","send:*"],"limits":{"message":64,"messages-per-second":1}}"#;
     world.change("policy.json", &format!(r#"{{"roles":{{"*":{limits}}}}}"#));
@@ -248,7 +257,7 @@ fn a_policy_that_is_replaced_holds_for_sessions() {
     let next = r#"{"id":4,"receiver":"bob","content":1}"#;
     let both = [long.as_bytes(), next.as_bytes()].map(|text| frame(Opcode::Text, text));
     alice.send_raw(&both.concat());
-    let refused = r#"{"type":"error","id":3,"code":413,"reason":"message_too_large"}"#;
+    let refused = r#"{"type":"error","id":3,"code":413,"reason":"message_too_large","max":64}"#;
     assert_eq!(alice.receive(), Event::Text(refused.to_owned()));
     let Event::Text(rate) = alice.receive() else { panic!("no answer") };
     assert!(rate.contains(r#""reason":"rate","retry":true,"expect":4"#), "{rate}");

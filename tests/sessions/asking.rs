@@ -6,7 +6,7 @@ use switchboard::relay::access::Access;
 use switchboard::relay::access::policy::Policy;
 use world::config;
 
-fn with_policy(policy: &str) -> World {
+pub fn with_policy(policy: &str) -> World {
     let policy = Policy::parse(policy).expect("a policy");
     World::with(RelayConfig { access: Access { policy, ..Access::open() }, ..config() })
 }
@@ -88,11 +88,16 @@ fn what_the_policy_says_of_questions_and_groups_holds_for_sessions() {
         r#"{"roles":{"*":{"allow":["room:*","join:*","group:*"],"limits":{"groups":2}}}}"#,
     );
     let bob = here(&world, "bob", "c8f3");
-    let forbidden = |id| format!(r#"{{"type":"error","id":{id},"code":403,"reason":"forbidden"}}"#);
-    assert_eq!(answer(&bob, r#"{"type":"members","group":"g","id":1}"#), forbidden(1));
-    assert_eq!(answer(&bob, r#"{"type":"presence","user":"a","id":2}"#), forbidden(2));
+    let forbidden = |id, missing| {
+        let start = format!(r#"{{"type":"error","id":{id},"code":403,"reason":"forbidden""#);
+        format!(r#"{start},"missing":"{missing}"}}"#)
+    };
+    let asking = r#"{"type":"members","group":"g","id":1}"#;
+    assert_eq!(answer(&bob, asking), forbidden(1, "members:g"));
+    let asking = r#"{"type":"presence","user":"a","id":2}"#;
+    assert_eq!(answer(&bob, asking), forbidden(2, "presence:a"));
     let hearing = r#"{"type":"join","group":"g","presence":true,"id":3}"#;
-    assert_eq!(answer(&bob, hearing), forbidden(3));
+    assert_eq!(answer(&bob, hearing), forbidden(3, "members:g"));
     for id in [4, 5] {
         let join = format!(r#"{{"type":"join","group":"g{id}","id":{id}}}"#);
         assert_eq!(answer(&bob, &join), format!(r#"{{"type":"ok","id":{id}}}"#));

@@ -1,5 +1,6 @@
 //! The beginning: who may say hello, and what is said then.
 
+use super::asking::with_policy;
 use super::*;
 
 #[test]
@@ -51,6 +52,51 @@ fn the_outbox_of_one_user_is_not_sent_as_another() {
     let peer = silent(&world, "/?user=bob");
     peer.say(r#"{"type":"hello","client":"c8f3","user":"eve"}"#);
     assert_eq!(peer.heard(), [Heard::Closed(4403)]);
+}
+
+#[test]
+fn where_nobody_is_asked_who_he_is_the_hello_of_the_readme_names_the_user() {
+    let world = World::new();
+    let readme = include_str!("../../README.md");
+    let said = readme.lines().find_map(|line| line.strip_prefix("> {\"type\":\"hello\""));
+    let hello = format!(r#"{{"type":"hello"{}"#, said.expect("a hello"));
+    let peer = silent(&world, "/");
+    peer.say(&hello);
+    let welcome = frames(&peer).remove(0);
+    assert_eq!((&welcome["type"], &welcome["user"]), (&"welcome".into(), &"bob".into()));
+    assert!(welcome["epoch"].is_string(), "bob has a log: {welcome}");
+    let plain = world.connect("/", Some("bob"));
+    let alice = here(&world, "alice", "d001");
+    alice.say(&to(1, "bob", "1"));
+    assert_eq!(frames(&alice)[0]["online"], 2);
+    assert_eq!((contents(&peer), plain.heard().len()), (vec![1.into()], 1));
+    // Who comes back by the URL is the same, and goes on where the hello was.
+    peer.hang_up();
+    let again = silent(&world, "/?user=bob");
+    let position = format!(r#","epoch":{},"seq":{}"#, welcome["epoch"], welcome["seq"]);
+    again.say(&format!(r#"{{"type":"hello","client":"c8f3"{position}}}"#));
+    let heard = frames(&again);
+    assert_eq!((&heard[0]["resumed"], &heard[1]["content"]), (&true.into(), &1.into()));
+    assert_eq!(world.counts().users, 2, "the number of the guest is nobody's any more");
+}
+
+#[test]
+fn a_name_that_cannot_be_had_closes_4403_or_4429() {
+    let world =
+        with_policy(r#"{"roles":{"*":{"allow":["room:*"],"limits":{"connections-per-user":1}}}}"#);
+    let guest = silent(&world, "/");
+    guest.say(r#"{"type":"hello","client":"c8f3"}"#);
+    let number = frames(&guest)[0]["user"].clone();
+    let other = silent(&world, "/");
+    other.say(&format!(r#"{{"type":"hello","client":"d001","user":{number}}}"#));
+    assert_eq!(other.heard(), [Heard::Closed(4403)]);
+    let _bob = here(&world, "bob", "c8f3");
+    let second = silent(&world, "/");
+    second.say(r#"{"type":"hello","client":"d001","user":"bob"}"#);
+    assert_eq!(second.heard(), [Heard::Closed(4429)]);
+    let eve = silent(&world, "/");
+    eve.say(r#"{"type":"hello","client":"d001","user":"eve"}"#);
+    assert_eq!(frames(&eve)[0]["user"], "eve");
 }
 
 #[test]

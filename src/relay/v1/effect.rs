@@ -94,10 +94,16 @@ impl Closing {
     pub const FORGOTTEN_ID: Closing = Closing { code: 4400, reason: "forgotten_id" };
     /// `hello.user` is another than the connection's.
     pub const WRONG_USER: Closing = Closing { code: 4403, reason: "wrong_user" };
+    /// `hello.user` is the number of a guest who is connected.
+    // Not 4409: that is for who was replaced, and takes another name for the client.
+    pub const TAKEN: Closing = Closing { code: 4403, reason: "taken" };
     /// Nothing was heard for too long.
     pub const TIMEOUT: Closing = Closing { code: 4408, reason: "timeout" };
     /// The same client connected again: the newer connection wins.
     pub const REPLACED: Closing = Closing { code: 4409, reason: "replaced" };
+    /// The user that `hello.user` names has as many connections as allowed.
+    pub const TOO_MANY_CONNECTIONS: Closing =
+        Closing { code: 4429, reason: "too_many_connections" };
     /// There are as many records as there may be.
     pub const TOO_MANY_USERS: Closing = Closing { code: 4429, reason: "too_many_users" };
     /// The server holds as many bytes as it may, and what this connection is owed is too much.

@@ -158,13 +158,13 @@ fn r13_what_is_not_logged_waits_for_what_was_logged_before_it() {
     let alice = talk.hello("alice", "d001", "");
     let bob = talk.hello("bob", "c8f3", "");
     talk.said.clear();
-    let allowed = Ruling::Allowed(Sight::Hidden);
-    talk.say_ruled(bob, r#"{"id":1,"receiver":"alice","content":1}"#, allowed);
-    talk.say_ruled(bob, r#"{"id":2,"receiver":"alice","content":2,"ttl":0}"#, allowed);
-    talk.say_ruled(bob, r#"{"id":3,"receiver":"alice","content":3}"#, allowed);
+    let allowed = || Ruling::Allowed(Sight::Hidden);
+    talk.say_ruled(bob, r#"{"id":1,"receiver":"alice","content":1}"#, allowed());
+    talk.say_ruled(bob, r#"{"id":2,"receiver":"alice","content":2,"ttl":0}"#, allowed());
+    talk.say_ruled(bob, r#"{"id":3,"receiver":"alice","content":3}"#, allowed());
     for id in 4..10 {
         let text = format!(r#"{{"id":{id},"receiver":"alice","content":{id},"ttl":0}}"#);
-        talk.say_ruled(bob, &text, allowed);
+        talk.say_ruled(bob, &text, allowed());
     }
     talk.sessions.flush(talk.now);
     talk.collect();
@@ -369,4 +369,24 @@ fn draining_answers_what_is_pending_and_spreads_the_return() {
     talk.sessions.close_all(talk.now);
     talk.collect();
     assert_eq!(talk.heard(eve), [r#"{"type":"drain","after":2000}"#, "closed 1012"]);
+}
+
+#[test]
+fn a_refusal_names_the_permission_or_the_length_and_is_kept_like_any_other() {
+    let mut talk = talk();
+    let bob = talk.hello("bob", "c8f3", "");
+    talk.said.clear();
+    let send = r#"{"id":1,"receiver":"a\"b","content":1}"#;
+    talk.say_ruled(bob, send, Ruling::Forbidden { missing: "send:a\"b".into() });
+    talk.say_ruled(bob, r#"{"type":"ping","id":2}"#, Ruling::TooLarge { max_bytes: 4_096 });
+    talk.say_ruled(bob, r#"{"type":"ping"}"#, Ruling::TooLarge { max_bytes: 64 });
+    talk.say(bob, send);
+    let forbidden =
+        r#"{"type":"error","id":1,"code":403,"reason":"forbidden","missing":"send:a\"b"}"#;
+    let long = r#"{"type":"error","id":2,"code":413,"reason":"message_too_large","max":4096}"#;
+    let unnumbered = r#"{"type":"error","code":413,"reason":"message_too_large","max":64}"#;
+    let again = r#"{"type":"error","id":1,"code":410,"reason":"refused","dup":true}"#;
+    assert_eq!(talk.heard(bob), [unnumbered, forbidden, long, again]);
+    let bob = talk.hello("bob", "c8f3", "");
+    assert!(talk.heard(bob)[0].contains(r#""last":2,"refused":[1,2]"#));
 }

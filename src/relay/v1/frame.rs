@@ -85,7 +85,7 @@ pub struct Hello<'a> {
     pub attempt: u64,
     /// From where it goes on.
     pub position: Position<'a>,
-    /// Whose position and outbox these are, if the client has any.
+    /// Whose position and outbox these are: who the connection is, or wants to be.
     pub user: Option<Name<'a>>,
     /// A credential, as written: a JSON string.
     pub token: Option<&'a str>,

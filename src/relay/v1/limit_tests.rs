@@ -119,11 +119,11 @@ fn nothing_is_pushed_out_that_nobody_can_have_read() {
     let alice = talk.hello("alice", "d001", "");
     let bob = talk.hello("bob", "c8f3", "");
     talk.said.clear();
-    let allowed = Ruling::Allowed(Sight::Hidden);
+    let allowed = || Ruling::Allowed(Sight::Hidden);
     let long = "x".repeat(1_000);
-    talk.say_ruled(bob, &format!(r#"{{"id":1,"receiver":"alice","content":"{long}"}}"#), allowed);
-    talk.say_ruled(bob, r#"{"id":2,"receiver":"alice","content":2}"#, allowed);
-    talk.say_ruled(bob, r#"{"id":3,"receiver":"alice","content":3}"#, allowed);
+    talk.say_ruled(bob, &format!(r#"{{"id":1,"receiver":"alice","content":"{long}"}}"#), allowed());
+    talk.say_ruled(bob, r#"{"id":2,"receiver":"alice","content":2}"#, allowed());
+    talk.say_ruled(bob, r#"{"id":3,"receiver":"alice","content":3}"#, allowed());
     talk.tick();
     assert!(talk.heard(alice)[0].contains(&long), "one entry of any length has room");
     let heard = talk.heard(bob);
@@ -235,13 +235,13 @@ fn who_has_nothing_new_is_not_looked_at() {
     let mut talk = talk();
     let bob = talk.hello("bob", "c8f3", "");
     let alice = talk.hello("alice", "d001", "");
-    let allowed = Ruling::Allowed(Sight::Shown);
-    talk.say_ruled(bob, r#"{"id":1,"receiver":"alice","content":1}"#, allowed);
+    let allowed = || Ruling::Allowed(Sight::Shown);
+    talk.say_ruled(bob, r#"{"id":1,"receiver":"alice","content":1}"#, allowed());
     talk.sessions.flush(talk.now);
     assert_eq!(talk.sessions.next_ready(), Some(alice));
     assert_eq!(talk.sessions.next_ready(), None, "only the numbers of bob have changed");
     assert_eq!(talk.sessions.pump(alice, usize::MAX), Pumped::Done);
-    talk.say_ruled(alice, r#"{"type":"ack","seq":1}"#, allowed);
+    talk.say_ruled(alice, r#"{"type":"ack","seq":1}"#, allowed());
     talk.sessions.flush(talk.now);
     assert_eq!(talk.sessions.next_ready(), None, "what was acknowledged had been read");
 }

@@ -22,10 +22,15 @@ use crate::relay::name::Name;
 use crate::timer::Millis;
 
 /// What the driver decided about a frame: what its sender may do, and how fast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ruling {
     /// It may go on.
     Allowed(Sight),
+    /// No role of the sender's allows it.
+    Forbidden {
+        /// The permission that it needs, as the policy writes it.
+        missing: Box<str>,
+    },
     /// It may go on later.
     Later {
         /// Why not now.
@@ -35,6 +40,11 @@ pub enum Ruling {
     },
     /// It may not.
     Refused(Refused),
+    /// The message is longer than the sender's roles allow.
+    TooLarge {
+        /// How long it may be, in bytes.
+        max_bytes: u64,
+    },
 }
 
 /// Whether a sender may know if the receiver is there.
@@ -170,6 +180,14 @@ impl<S: Store> Sessions<S> {
                 self.settle(from, Some(id), Err(refused), now);
                 None
             }
+            Ruling::Forbidden { missing } => {
+                self.decide(from, id, Decided::Refused, now)?;
+                self.answer(from, id, Reply::Forbidden { id: Some(id), missing })
+            }
+            Ruling::TooLarge { max_bytes } => {
+                self.decide(from, id, Decided::Refused, now)?;
+                self.answer(from, id, Reply::TooLarge { id: Some(id), max_bytes })
+            }
         }
     }
 
@@ -181,6 +199,14 @@ impl<S: Store> Sessions<S> {
             (Health::Draining, _) => Refused::DRAINING,
             (Health::Up, Ruling::Allowed(sight)) => return Some(sight),
             (Health::Up, Ruling::Later { refused, .. } | Ruling::Refused(refused)) => refused,
+            (Health::Up, Ruling::Forbidden { missing }) => {
+                self.reply(from, Reply::Forbidden { id: None, missing });
+                return None;
+            }
+            (Health::Up, Ruling::TooLarge { max_bytes }) => {
+                self.reply(from, Reply::TooLarge { id: None, max_bytes });
+                return None;
+            }
         };
         self.refuse(from, refused);
         None
@@ -221,7 +247,6 @@ impl<S: Store> Sessions<S> {
         outcome: Result<Outcome, Refused>,
         now: Millis,
     ) {
-        let stamp = self.stamp(now);
         let Some(id) = id else {
             return match outcome {
                 // What was not committed in the end is announced to its sender (R12).
@@ -235,17 +260,8 @@ impl<S: Store> Sessions<S> {
             self.send_again(from, id, refused, id, after_ms);
             return;
         }
-        let Some(conn) = self.conns.get_mut(from) else { return };
-        let mut numbers = numbers_of(&self.book, conn);
-        if numbers.turn(id) == Turn::Next {
-            numbers.decide(if outcome.is_ok() { Decided::Accepted } else { Decided::Refused });
-        }
-        match conn.standing {
-            Standing::Guest => conn.numbers = numbers,
-            Standing::Recorded => {
-                self.book.keep_numbers(conn.user, &conn.client, numbers, stamp);
-            }
-        }
+        let decided = if outcome.is_ok() { Decided::Accepted } else { Decided::Refused };
+        let Some(()) = self.decide(from, id, decided, now) else { return };
         let reply = match outcome {
             Ok(Outcome::Done) => Reply::Ok { id, online: None, logged: None },
             Ok(Outcome::Posted(posted, sight)) => Reply::Ok {
@@ -257,6 +273,23 @@ impl<S: Store> Sessions<S> {
             Err(refused) => Reply::Error { id: Some(id), refused },
         };
         self.answer(from, id, reply);
+    }
+
+    /// Keeps what was decided about a number that had its turn.
+    fn decide(&mut self, from: ConnId, id: u64, decided: Decided, now: Millis) -> Option<()> {
+        let stamp = self.stamp(now);
+        let conn = self.conns.get_mut(from)?;
+        let mut numbers = numbers_of(&self.book, conn);
+        if numbers.turn(id) == Turn::Next {
+            numbers.decide(decided);
+        }
+        match conn.standing {
+            Standing::Guest => conn.numbers = numbers,
+            Standing::Recorded => {
+                self.book.keep_numbers(conn.user, &conn.client, numbers, stamp);
+            }
+        }
+        Some(())
     }
 
     /// Some device has processed everything up to `seq`.

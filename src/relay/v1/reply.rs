@@ -125,6 +125,13 @@ pub enum Reply {
         /// Its id.
         id: u64,
     },
+    /// A frame was refused for good, for no role of the sender's allows it.
+    Forbidden {
+        /// Its id, if it had one.
+        id: Option<u64>,
+        /// The permission that it needs, as the policy writes it.
+        missing: Box<str>,
+    },
     /// Logged messages may be missing.
     Gap(Gap),
     /// A frame was accepted, and is committed.
@@ -168,6 +175,13 @@ pub enum Reply {
         id: u64,
         /// The answer.
         facts: Facts,
+    },
+    /// A message was refused for good, for it is longer than the sender's roles allow.
+    TooLarge {
+        /// Its id, if it had one.
+        id: Option<u64>,
+        /// How long it may be, in bytes.
+        max_bytes: u64,
     },
     /// The first frame.
     Welcome(Box<Welcome>),
@@ -235,16 +249,18 @@ impl Reply {
             Reply::Drain { after_ms } => write!(out, r#"{{"type":"drain","after":{after_ms}}}"#),
             Reply::Dropped(count) => write!(out, r#"{{"type":"gap","dropped":{count}}}"#),
             Reply::Error { id, refused } => {
-                out.put(br#"{"type":"error""#);
-                if let Some(id) = id {
-                    write!(out, r#","id":{id}"#)?;
-                }
-                write!(out, r#","code":{},"reason":"{}"}}"#, refused.code, refused.reason)
+                refused.write(*id, out)?;
+                out.write_str("}")
             }
             Reply::ErrorAgain { id } => {
                 let Refused { code, reason } = Refused::REFUSED;
                 let opening = r#"{"type":"error","id":"#;
                 write!(out, r#"{opening}{id},"code":{code},"reason":"{reason}","dup":true}}"#)
+            }
+            Reply::Forbidden { id, missing } => {
+                Refused::FORBIDDEN.write(*id, out)?;
+                let mut escaped = String::new();
+                write!(out, r#","missing":"{}"}}"#, escape(missing, &mut escaped))
             }
             Reply::Gap(gap) => {
                 out.put(br#"{"type":"gap","#);
@@ -277,8 +293,23 @@ impl Reply {
             Reply::Told { id, facts: Facts::Online(online) } => {
                 write!(out, r#"{{"type":"ok","id":{id},"online":{online}}}"#)
             }
+            Reply::TooLarge { id, max_bytes } => {
+                Refused::TOO_LARGE.write(*id, out)?;
+                write!(out, r#","max":{max_bytes}}}"#)
+            }
             Reply::Welcome(welcome) => welcome.write(out),
         }
+    }
+}
+
+impl Refused {
+    /// Up to where more may follow, without the closing brace.
+    fn write(self, id: Option<u64>, out: &mut Text<'_>) -> fmt::Result {
+        out.put(br#"{"type":"error""#);
+        if let Some(id) = id {
+            write!(out, r#","id":{id}"#)?;
+        }
+        write!(out, r#","code":{},"reason":"{}""#, self.code, self.reason)
     }
 }
 

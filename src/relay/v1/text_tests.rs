@@ -29,6 +29,8 @@ fn the_frames_in_the_text_are_the_frames() {
         },
         Reply::Told { id: 22, facts: Facts::Online(2) },
         Reply::Error { id: Some(17), refused: Refused::NOT_A_MEMBER },
+        Reply::Forbidden { id: Some(17), missing: "send:alice".into() },
+        Reply::TooLarge { id: Some(17), max_bytes: 4_096 },
         Reply::Gap(Gap { after: Seq(57), until: Seq(90), reason: GapReason::Overflow }),
         Reply::Dropped(12),
         Reply::Ping { seq: Some(Seq(58)) },

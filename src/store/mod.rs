@@ -55,6 +55,8 @@ mod start_tests;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::mem;
 use std::path::Path;
 use std::rc::Rc;
@@ -177,10 +179,12 @@ impl Durable {
         label.whereabouts = whereabouts;
         label.run = Run::of(durability).text().to_owned();
         file::set_label(&database, &label).map_err(fail)?;
+        let held = place.hold().map_err(|error| OpenError::io(&path, error))?;
         let place = Arc::new(place);
         let same = Arc::clone(&place);
         let is_there = move || same.is_still(whereabouts);
-        let opener = move || file::open(&place.file());
+        let own = Own { place, epoch: label.epoch.clone(), whereabouts, _held: held };
+        let opener = move || own.reopen();
         let habits = Habits { durability, ..Habits::default() };
         let store = Durable::start(database, habits, opener, is_there, wake);
         let store = store.map_err(|error| OpenError::io(dir, error))?;
@@ -192,9 +196,9 @@ impl Durable {
         database: Database,
         habits: Habits,
         opener: impl Fn() -> Result<Database, redb::Error> + Send + 'static,
-        is_there: impl Fn() -> std::io::Result<()> + Send + 'static,
+        is_there: impl Fn() -> io::Result<()> + Send + 'static,
         wake: impl Fn() + Send + 'static,
-    ) -> std::io::Result<Durable> {
+    ) -> io::Result<Durable> {
         let (jobs, todo) = channel();
         let (says, said) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -302,6 +306,33 @@ impl Kept for Raw {
     fn read(bytes: &[u8]) -> Option<(Raw, Head)> {
         let (head, _) = <Head as Kept>::read(bytes)?;
         Some((Raw { seq: head.seq, bytes: Arc::from(bytes) }, head))
+    }
+}
+
+/// The file that this server is using, whatever is in its place meanwhile.
+struct Own {
+    place: Arc<Place>,
+    epoch: String,
+    whereabouts: place::Whereabouts,
+    /// As long as it is open, no other file gets its inode.
+    _held: File,
+}
+
+impl Own {
+    /// Opens it again, and no other: what is in a store that somebody else has put there are not
+    /// the numbers that were said here.
+    fn reopen(&self) -> Result<Database, redb::Error> {
+        let Own { place, epoch, whereabouts, .. } = self;
+        // Opening a database may write to it.
+        place.is_still(*whereabouts)?;
+        let database = file::open(&place.file())?;
+        let label = file::label(&database, place);
+        let label = label.map_err(|error| io::Error::other(error.to_string()))?;
+        // It may have been overwritten where it was.
+        if label.epoch != *epoch || label.whereabouts != *whereabouts {
+            return Err(redb::Error::Io(place::replaced()));
+        }
+        Ok(database)
     }
 }
 
@@ -416,7 +447,7 @@ fn record<E>(found: Found<E>, entry: impl FnMut(E) -> Option<Entry>) -> StoredRe
 }
 
 #[cfg(unix)]
-fn catch_file_size_signal() -> std::io::Result<()> {
+fn catch_file_size_signal() -> io::Result<()> {
     use std::sync::Once;
     use std::sync::atomic::AtomicBool;
     static CAUGHT: Once = Once::new();
@@ -431,7 +462,7 @@ fn catch_file_size_signal() -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn catch_file_size_signal() -> std::io::Result<()> {
+fn catch_file_size_signal() -> io::Result<()> {
     Ok(())
 }
 

@@ -102,14 +102,24 @@ impl Place {
     pub fn is_still(&self, whereabouts: Whereabouts) -> io::Result<()> {
         match self.whereabouts() {
             Ok(now) if now == whereabouts => Ok(()),
-            Ok(_) => Err(io::Error::other("the file was replaced while the server was using it")),
+            Ok(_) => Err(replaced()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The file, open, so that its inode is given to no other when it is removed.
+    pub fn hold(&self) -> io::Result<File> {
+        File::open(self.file())
     }
 
     fn unfinished(&self) -> PathBuf {
         self.dir.join(format!("{FILE}.new"))
     }
+}
+
+/// What is said if there is another file in the place of a server's own.
+pub(super) fn replaced() -> io::Error {
+    io::Error::other("the file was replaced while the server was using it")
 }
 
 #[cfg(unix)]

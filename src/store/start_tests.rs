@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -111,6 +111,68 @@ fn a_copied_file_gets_a_new_epoch_once() {
     let moved = folder.path().join("moved");
     fs::rename(&here, &moved).unwrap();
     assert_eq!(open(&moved).unwrap().epoch, first.epoch);
+}
+
+/// A store that has been used, whose commit fails because its file is away, and the file.
+fn bereft(folder: &Folder) -> (Durable, PathBuf) {
+    let mut opened = open(&folder.path().join("data")).unwrap();
+    fill(&mut opened.store);
+    let file = folder.path().join("data/switchboard.redb");
+    fs::rename(&file, folder.path().join("away")).unwrap();
+    opened.store.note(Change::Seen { user: "alice", at: Stamp(79) });
+    let _ = opened.store.commit(BatchNumber(2));
+    assert_eq!(outcome(&mut opened.store), Outcome::Failed);
+    (opened.store, file)
+}
+
+#[test]
+fn a_file_that_comes_back_is_gone_on_with() {
+    let folder = Folder::new();
+    let (mut store, file) = bereft(&folder);
+    fs::rename(folder.path().join("away"), &file).unwrap();
+    store.read_back(&[Rc::from("alice")]);
+    let Outcome::Restored(restored) = outcome(&mut store) else { panic!("no answer") };
+    assert_eq!(restored.server.counter, Seq(58));
+    drop(store);
+    assert_eq!(look(&folder.path().join("data")).next_epoch, None);
+}
+
+// R8: what is in another file are not the numbers that were said here, were it a copy.
+#[test]
+fn another_file_in_the_place_of_its_own_is_left_alone() {
+    let folder = Folder::new();
+    let fresh = folder.path().join("fresh");
+    drop(open(&fresh).unwrap());
+    let fresh = fs::read(fresh.join("switchboard.redb")).unwrap();
+    let away = folder.path().join("away");
+    let copy_of = |file: &Path| fs::read(file).unwrap();
+    for other in [|_, fresh| fresh, |own, _| own] as [fn(Vec<u8>, Vec<u8>) -> Vec<u8>; 2] {
+        let (mut store, file) = bereft(&folder);
+        let other = other(copy_of(&away), fresh.clone());
+        // If nobody held it, its inode would be free for the other.
+        fs::remove_file(&away).unwrap();
+        fs::write(&file, &other).unwrap();
+        store.read_back(&[Rc::from("alice")]);
+        drop(store);
+        assert!(copy_of(&file) == other);
+        fs::remove_dir_all(folder.path().join("data")).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_was_overwritten_where_it_was_is_another() {
+    let folder = Folder::new();
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    let Opened { store, epoch, .. } = open(&here).unwrap();
+    drop((store, open(&there).unwrap()));
+    let place = Arc::new(Place::prepare(&here).unwrap());
+    let (whereabouts, held) = (place.whereabouts().unwrap(), place.hold().unwrap());
+    let own = Own { place, epoch, whereabouts, _held: held };
+    drop(own.reopen().unwrap());
+    let name = "switchboard.redb";
+    fs::write(here.join(name), fs::read(there.join(name)).unwrap()).unwrap();
+    let error = own.reopen().unwrap_err();
+    assert!(error.to_string().contains("replaced while the server was using it"), "{error}");
 }
 
 // R8: after an unclean stop with less than synced commits.

@@ -80,8 +80,15 @@ fn nothing_is_accepted_into_a_file_that_was_removed() {
     let mut bob = Session::open(&server, "bob", None);
     assert_eq!(bob.send(TO_ALICE, "1")["type"], "ok");
     std::fs::remove_file(folder.file()).expect("a file");
-    // Nobody can say any more what is there: no `ok` for this one, and the operator is told.
-    bob.say(r#"{"id":2,"receiver":"alice","content":2}"#);
+    // Nobody can say any more what is there: no `ok` for this one, and everybody is told, those
+    // whose message it was, too.
+    let second = r#"{"id":2,"receiver":"alice","content":2}"#;
+    for _ in 0..2 {
+        bob.say(second);
+        let answer = bob.hear();
+        assert_eq!((&answer["id"], &answer["code"]), (&2.into(), &503.into()), "{answer}");
+        assert_eq!((&answer["retry"], &answer["expect"]), (&true.into(), &2.into()), "{answer}");
+    }
     eventually("it is said", || server.log().contains("messages cannot be kept"));
     assert!(!folder.file().exists(), "and no empty file takes its place");
 }

@@ -119,26 +119,22 @@ impl<S: Store> Sessions<S> {
         void.append(&mut self.open);
         self.tally.open = 0;
         self.held = 0;
-        for release in void {
-            self.void(release);
-        }
         self.health = Health::Down;
+        let mut unanswered = Vec::new();
+        for release in void {
+            self.void(release, &mut unanswered);
+        }
+        self.send_all_again(unanswered);
         let mut names: Vec<Rc<str>> = touched.into_iter().map(Touched::into_name).collect();
         names.sort_unstable();
         names.dedup();
         self.book.store_mut().read_back(&names);
     }
 
-    /// What was to happen will not.
-    fn void(&mut self, release: Release) {
+    /// What was to happen will not, as far as anybody is told.
+    fn void(&mut self, release: Release, unanswered: &mut Vec<(ConnId, u64)>) {
         match release {
-            Release::Answer { to, id, .. } => {
-                if let Some(conn) = self.conns.get_mut(to) {
-                    conn.told_bytes = 0;
-                    // The first without an answer; they come in the order of their ids.
-                    conn.owed = conn.owed.or(Some(id));
-                }
-            }
+            Release::Answer { to, id, .. } => unanswered.push((to, id)),
             Release::PlainUnsent(to) => {
                 self.effects.push(Effect::Unsent { to, refused: Refused::STORE });
             }
@@ -156,6 +152,25 @@ impl<S: Store> Sessions<S> {
         }
     }
 
+    /// Asks whoever has frames without an answer to send again from the first of them on. Whether
+    /// that one took effect is not known, and need not be: it comes with the same id, and by then
+    /// the store has said what was decided.
+    fn send_all_again(&mut self, mut unanswered: Vec<(ConnId, u64)>) {
+        // Those of one connection are in the order of their ids, and stay in it.
+        unanswered.sort_by_key(|(to, _)| *to);
+        unanswered.dedup_by_key(|(to, _)| *to);
+        let after_ms = self.limits.retry_ms;
+        for (to, first) in unanswered {
+            let Some(conn) = self.conns.get_mut(to) else { continue };
+            conn.told_bytes = 0;
+            // R4: what is on its way behind it is discarded.
+            conn.expect = Some(first);
+            conn.numbers.rewind(first - 1);
+            let refused = Refused::STORE;
+            self.reply(to, Reply::Retry { id: first, refused, expect: first, after_ms });
+        }
+    }
+
     /// The store has said what it has about those it was asked about.
     pub fn restored(&mut self, stored: Stored, now: Millis) {
         let names: Vec<Rc<str>> = stored.users.iter().map(|(name, _)| Rc::clone(name)).collect();
@@ -163,18 +178,9 @@ impl<S: Store> Sessions<S> {
         self.health = if self.is_draining { Health::Draining } else { Health::Up };
         let ids: Vec<ConnId> = self.conns.iter().map(|(id, _)| id).collect();
         for id in ids {
-            let Some(conn) = self.conns.get_mut(id) else { continue };
-            if conn.greeting.is_some() {
-                self.greet(id, now);
-                continue;
-            }
             // Whoever is welcome has a record and a client there: the welcome waited for them.
-            if let Some(first) = conn.owed.take() {
-                conn.expect = Some(first);
-                conn.numbers.rewind(first - 1);
-                let after_ms = self.limits.retry_ms;
-                let refused = Refused::STORE;
-                self.reply(id, Reply::Retry { id: first, refused, expect: first, after_ms });
+            if self.conns.get(id).is_some_and(|conn| conn.greeting.is_some()) {
+                self.greet(id, now);
             }
         }
         for name in &names {

@@ -3,6 +3,7 @@
 use super::talk_tests::{Silent, Talk, group, talk, talk_with, to};
 use super::*;
 use crate::hub::Slots;
+use crate::relay::log::{Experience, StoredRecord};
 
 #[test]
 fn a_message_is_accepted_delivered_and_gone_on_from() {
@@ -321,15 +322,31 @@ fn r12_whoever_waits_for_a_commit_that_fails_is_told() {
     talk.sessions.failed();
     talk.collect();
     assert_eq!(talk.heard(eve), ["unsent 503"]);
-    talk.say(bob, r#"{"id":3,"receiver":"bob","content":1,"echo":true}"#);
-    assert_eq!(talk.heard(bob), [r#"{"type":"error","code":503,"reason":"store"}"#]);
-    assert_eq!(talk.rest(), [r#"push 5: Err(Refused { code: 503, reason: "store" })"#]);
-    talk.sessions.restored(Stored::default(), talk.now);
-    talk.tick();
+    // At once, though nobody knows yet what was committed.
     let retry = group(
         "{'type':'error','id':1,'code':503,'reason':'store','retry':true,'expect':1,'after':500}",
     );
+    let unnumbered = r#"{"type":"error","code":503,"reason":"store"}"#;
+    assert_eq!(talk.heard(bob), [unnumbered, &retry]);
+    assert_eq!(talk.rest(), [r#"push 5: Err(Refused { code: 503, reason: "store" })"#]);
+    talk.say(bob, r#"{"id":3,"receiver":"bob","content":1,"echo":true}"#);
+    assert!(talk.heard(bob).is_empty());
+    talk.say(bob, r#"{"id":1,"receiver":"bob","content":1,"echo":true}"#);
     assert_eq!(talk.heard(bob), [retry]);
+    // The first of them was.
+    let numbers = Numbers::restored(1, 0, Experience::Some);
+    let record = StoredRecord {
+        clients: vec![(Rc::from("c8f3"), numbers, Stamp(0))],
+        ..StoredRecord::default()
+    };
+    let users = vec![(Rc::from("bob"), Some(record))];
+    talk.sessions.restored(Stored { users, ..Stored::default() }, talk.now);
+    talk.tick();
+    assert!(talk.heard(bob).is_empty(), "it was said once");
+    talk.say(bob, r#"{"id":1,"receiver":"bob","content":1,"echo":true}"#);
+    assert_eq!(talk.heard(bob), [r#"{"type":"ok","id":1,"dup":true}"#]);
+    talk.say(bob, r#"{"id":2,"receiver":"bob","content":1,"echo":true}"#);
+    assert!(talk.heard(bob).is_empty(), "it waits for its commit");
 }
 
 #[test]

@@ -96,7 +96,6 @@ impl<S: Store> Sessions<S> {
             cursor: Seq(0),
             written: Seq(0),
             expect: None,
-            owed: None,
             numbers: Numbers::default(),
             ring: Ring::default(),
             told_bytes: 0,

@@ -164,8 +164,6 @@ struct Conn {
     written: Seq,
     /// After a temporary refusal: the id from which it is to send again.
     expect: Option<u64>,
-    /// A temporary refusal that cannot be sent before the store has said what it has.
-    owed: Option<u64>,
     /// What was decided of a guest's frames.
     numbers: Numbers,
     ring: Ring,

@@ -145,7 +145,7 @@ impl<S: Store> Sessions<S> {
         }
         // R4: later frames are discarded unanswered until the expected one comes.
         let is_early = conn.expect.is_some_and(|expect| id > expect);
-        if conn.owed.is_some() || (is_early && holds(Rule::R4)) {
+        if is_early && holds(Rule::R4) {
             return None;
         }
         let retry_ms = self.limits.retry_ms;
@@ -225,7 +225,7 @@ impl<S: Store> Sessions<S> {
         conn.expect = Some(expect);
         let reply = Reply::Retry { id, refused, expect, after_ms };
         if self.health == Health::Down {
-            // Nothing is pending that it could overtake: whoever had something is owed an answer.
+            // Nothing is pending that it could overtake: what was is void, and said to be.
             self.reply(to, reply);
             return None;
         }

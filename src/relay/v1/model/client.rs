@@ -184,6 +184,12 @@ impl Client {
         Some((text, item.clone()))
     }
 
+    /// The lowest id that is sent and not answered.
+    pub fn waits_for(&self) -> Option<u64> {
+        let first = self.outbox.front().filter(|item| item.is_sent && self.is_welcome)?;
+        first.id
+    }
+
     pub fn hear(&mut self, text: &str) -> Vec<Seen> {
         let Ok(frame) = serde_json::from_str::<Value>(text) else {
             return vec![Seen::Wrong(format!("not JSON: {text}"))];

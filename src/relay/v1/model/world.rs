@@ -15,6 +15,8 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use super::client::{Client, Fault, Wish};
 use super::disk::{Disk, DiskState, Kind, Tables};
 use super::judge::{Judge, Lineage};
@@ -359,6 +361,16 @@ impl World {
         self.apply_some(doubt);
         self.server.failed();
         self.carry_out();
+        if OFF.get().is_some() {
+            return;
+        }
+        for link in &self.links {
+            let client = &self.clients[link.client];
+            if let Some(id) = client.waits_for().filter(|id| link.is_silent_about(*id)) {
+                self.judge.complain(format!("{} waits for the store to answer {id}", client.name));
+                return;
+            }
+        }
     }
 
     fn apply_some(&mut self, doubt: usize) {
@@ -510,6 +522,22 @@ impl World {
             && self.links.iter().all(|link| link.is_open_at_client && link.is_open_at_server)
             && (0..self.clients.len()).all(|client| self.link_of(client).is_some())
             && self.clients.iter().all(|client| client.is_welcome && client.outbox.is_empty())
+    }
+}
+
+impl Link {
+    /// Whether the frame of this id has arrived, and no answer to it is on its way.
+    // R12: whatever has failed is answered before it is known what is kept.
+    fn is_silent_about(&self, id: u64) -> bool {
+        let has = |text: &String, key: &str, is_it: &dyn Fn(u64) -> bool| {
+            let frame: Value = serde_json::from_str(text).unwrap_or_default();
+            frame[key].as_u64().is_some_and(is_it)
+        };
+        self.is_open_at_client
+            && self.is_open_at_server
+            && !self.to_server.iter().any(|text| has(text, "id", &|own| own == id))
+            && !self.to_client.iter().any(|text| has(text, "id", &|own| own == id))
+            && !self.to_client.iter().any(|text| has(text, "expect", &|expect| expect <= id))
     }
 }
 

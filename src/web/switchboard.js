@@ -71,6 +71,7 @@ const BACKOFF_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 const RELOAD_MS = 1_000; // what the page before a reload may take to let go of its slot
 const ABANDONED_MS = 30_000; // longer than a reload takes: a slot that was left as long ago is free
+const SLOTS = 64; // of one user in one browser, as far as there may be holes between them
 const ID_LENGTH = 33; // client, colon, number: of one length, so that numbering needs no new room
 const WAKING = ['online', 'offline', 'visibilitychange', 'pageshow', 'resume'];
 
@@ -336,19 +337,22 @@ class Switchboard {
     return this.#locks && !this.#isChild ? this.#options.tab ?? global.sessionStorage : null;
   }
 
+  /** Whether the lock of this slot could be had: now, or within `wait` ms. */
   #lock(slot, wait) {
     if (!this.#locks) return true;
     return new Promise((resolve, reject) => {
-      const hold = (lock) => {
-        clearTimeout(timer);
-        resolve(Boolean(lock));
-        return lock && new Promise((release) => { this.#release = release; });
-      };
       // The page before a reload may take a moment to let go.
       const patience = new AbortController();
-      const timer = setTimeout(() => { patience.abort(); resolve(false); }, wait);
-      const how = wait ? { signal: patience.signal } : { ifAvailable: true };
-      this.#locks.request(this.#prefix + slot, how, hold).catch(reject);
+      const { signal } = patience;
+      const timer = wait && setTimeout(() => patience.abort(), wait);
+      const hold = (lock) => {
+        clearTimeout(timer);
+        const isMine = lock && !signal.aborted; // what comes too late goes back at once
+        resolve(isMine);
+        return isMine && new Promise((release) => { this.#release = release; });
+      };
+      this.#locks.request(this.#prefix + slot, wait ? { signal } : { ifAvailable: true }, hold)
+        .catch((error) => (signal.aborted ? resolve(false) : reject(error)));
     });
   }
 
@@ -359,11 +363,10 @@ class Switchboard {
     const isJoining = this.#shelf.items.some(({ body }) => body.type);
     this.#timer('adopt', isJoining ? ACK_MS : ABANDONED_MS, () => this.#adopt());
     if (isJoining) return;
-    for (let slot = 0; ; slot += 1) {
+    for (let slot = 0, text; slot < SLOTS || text; slot += 1) {
       const prefix = this.#prefix + slot;
-      const text = this.#storage.getItem(prefix);
-      if (!text) return;
-      const isLeft = this.#storage.getItem(`${prefix}:${JSON.parse(text).head}`) !== null;
+      text = this.#storage.getItem(prefix); // there may be none between others
+      const isLeft = text && this.#storage.getItem(`${prefix}:${JSON.parse(text).head}`);
       if (isLeft && `${slot}` !== `${this.#slot}` && !this.#children.has(slot)
         && isAbandoned(this.#storage, prefix)) {
         const groups = [...this.#shelf.groups.keys()];

@@ -297,3 +297,37 @@ test('more than the log keeps: it is said in its place, and to who writes in vai
   await screenshot(bob, 'overflow');
   await desk.close(CUT);
 });
+
+test('what a closed window had not sent goes out through another, or the next', async () => {
+  const [alice, bob] = await talkers();
+  const held = (page) => page.evaluate(async () =>
+    (await navigator.locks.query()).held.map(({ name }) => name.split(':').pop()).sort());
+  assert.deepEqual(await held(alice), ['0'], 'a window holds one lock, that of its slot');
+  const second = await desk.openAs('alice', '', BRITISH);
+  assert.deepEqual(await held(second), ['0', '1']);
+  const leave = async (page, words, other) => {
+    wire.cut();
+    await waitState(page, 'waiting', 'connecting');
+    await type(page, words, 2);
+    await all(page, 'pending', 2);
+    await page.close();
+    // As if half a minute had passed, after which nobody is taken for reloading.
+    await other.evaluate(() => {
+      for (const [key, text] of Object.entries(localStorage)) {
+        if (!/^switchboard:.*:alice:\d+$/.test(key)) continue;
+        localStorage.setItem(key, JSON.stringify({ ...JSON.parse(text), at: 0 }));
+      }
+    });
+  };
+  await leave(alice, 'first', second);
+  wire.mend();
+  await look(bob, 'alice');
+  await shows(bob, lines('first', 2));
+  await eventually('its lock is free again', async () => `${await held(second)}` === '1');
+  await to(second, 'bob');
+  await leave(second, 'last', await desk.open('chat.css', BRITISH)); // a page without a client
+  wire.mend();
+  await desk.openAs('alice', '', BRITISH);
+  await shows(bob, [...lines('first', 2), ...lines('last', 2)]);
+  await desk.close(CUT);
+});

@@ -60,6 +60,54 @@ test('a reload waits for the page before to let go', async (t) => {
   assert.equal(desk.sockets.length, 2);
 });
 
+test('however long the browser takes to grant it, a tab holds one lock, that of slot 0', async (t) => {
+  const desk = new Desk(t);
+  desk.device.lockMs = 3;
+  await open(desk, desk.page);
+  assert.deepEqual([...desk.device.holders.keys()],
+    ['switchboard:wss://chat.example:bob:0']);
+  await open(desk, new Page(desk.device));
+  assert.equal(desk.device.holders.size, 2);
+});
+
+test('a lock that comes when nobody waits for it any more goes back at once', async (t) => {
+  const desk = new Desk(t);
+  const first = await desk.online();
+  const page = desk.page;
+  const { request } = page.locks;
+  let late;
+  const copy = page.duplicate();
+  copy.locks.request = (name, how, hold) => {
+    if (!how.signal) return request(name, how, hold);
+    late = hold; // granted at the very moment of the abort
+    return new Promise((_, reject) => { how.signal.onabort = () => reject(new Error('late')); });
+  };
+  const second = await open(desk, copy);
+  assert.notEqual(second.client, first.client);
+  assert.ok(!await Promise.race([late({}), new Promise((_, reject) => {
+    setImmediate(() => reject(new Error('it is held')));
+  })]));
+});
+
+test('what is left is found behind slots that have nothing in storage', async (t) => {
+  const desk = new Desk(t);
+  const first = await desk.online();
+  first.send(message('left'));
+  desk.page.die();
+  for (const [key, text] of [...desk.device.map]) {
+    desk.device.map.delete(key);
+    desk.device.map.set(key.replace(':bob:0', ':bob:6'), text);
+  }
+  await open(desk, new Page(desk.device));
+  await desk.socket.welcome();
+  await desk.world.pass(27_000);
+  await desk.socket.say({ type: 'ping', seq: 0 });
+  await desk.world.pass(5_000);
+  await desk.socket.open();
+  assert.notEqual(desk.chat.client, first.client);
+  assert.equal(desk.socket.said()[0].client, first.client);
+});
+
 test('a new tab takes what was left long ago, and nothing that may come back', async (t) => {
   const desk = new Desk(t);
   const first = await desk.online();

@@ -114,6 +114,7 @@ export class Device {
     this.map = new Map();
     this.holders = new Map(); // of locks: name to page
     this.waiting = [];
+    this.lockMs = 0; // how long browsers take to say who has a lock
   }
 
   free(name) {
@@ -169,6 +170,7 @@ export class Page {
       if (lock && device.holders.get(name) === this) device.free(name);
     };
     await null;
+    if (device.lockMs) await new Promise((resolve) => { setTimeout(resolve, device.lockMs); });
     if (this.isDead) throw new Error('the page is gone');
     if (!device.holders.has(name)) return run({ name });
     if (ifAvailable) return run(null);

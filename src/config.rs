@@ -372,7 +372,7 @@ limits! {
 
     log_total_bytes: Bytes in Logs, "log-total", "SWITCHBOARD_LOG_TOTAL",
     relay GIB, echo GIB, from KIB, to 1024 * GIB, zero None,
-    section None, "bytes in all logs; an eighth of them is for those who are connected";
+    section None, "bytes in all logs; a group message counts in full for each member";
 
     log_age_ms: Milliseconds in Logs, "log-age", "SWITCHBOARD_LOG_AGE",
     relay 7 * DAY, echo 7 * DAY, from 10, to 3_650 * DAY, zero None,

@@ -301,7 +301,7 @@ Exit codes:
   0  everything was answered and accepted
   1  something was refused, or a line could not be sent
   2  a flag or a file is wrong; nothing was started
-  3  no connection, or something was not answered";
+  3  no connection, or something was not answered, or not sent";
 
 #[cfg(test)]
 mod tests {

@@ -47,6 +47,14 @@ impl Lines {
     pub fn take(&mut self) -> Option<Line> {
         self.lines.try_recv().ok()
     }
+
+    /// How many lines have come that nobody took, empty ones aside; they are gone then.
+    pub fn left(&mut self) -> usize {
+        // While they are counted others may come, from an input without end.
+        let lines = self.lines.try_iter().take(LINES_MAX);
+        let is_empty = |line: &Line| matches!(line, Line::Text(text) if text.trim().is_empty());
+        lines.filter(|line| *line != Line::End && !is_empty(line)).count()
+    }
 }
 
 fn read_lines(mut input: impl BufRead, lines: &SyncSender<Line>, alarm: &Alarm) {

@@ -89,6 +89,51 @@ fn a_line_for_nobody_is_not_sent_and_shows_in_the_exit_code() {
 }
 
 #[test]
+fn people_who_ask_for_members_are_shown_them() {
+    let (_server, url) = server();
+    let mut alice = Terminal::start(&[&url, "--user", "alice"]);
+    alice.say("/join g");
+    alice.wait_for_text("-- ok 1");
+    let mut bob = Terminal::start(&[&url, "--user", "bob"]);
+    bob.say("/join g");
+    bob.wait_for_text("-- ok 1");
+    alice.say("/members g");
+    let line = alice.wait_for_text("-- ok 2");
+    assert!(
+        ["bob, alice", "alice, bob"]
+            .iter()
+            .any(|names| { line == format!("-- ok 2, 2 members: {names}") }),
+        "{line}"
+    );
+    assert_eq!(alice.end().0, Some(0));
+}
+
+/// What was read and never sent has not been done.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_is_interrupted_before_it_is_connected_says_what_was_not_sent() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("ws://{}/", listener.local_addr().expect("it is bound"));
+    for (signal, count) in [("INT", 0), ("INT", 3), ("TERM", 3)] {
+        let mut bob = Terminal::json(&[&url, "--user", "bob"]);
+        bob.wait_for_text("connecting");
+        let line = format!(r#"{{"receiver":"alice","content":"{}"}}"#, "x".repeat(50_000));
+        (0..count).for_each(|_| bob.say(&line));
+        // The last one is on its way to the thread that waits for it; the others have come.
+        bob.wait_until_read(count * line.len());
+        bob.signal(signal);
+        let (code, stderr, _) = bob.end();
+        match count {
+            0 => assert_eq!((code, &*stderr), (Some(0), "")),
+            _ => {
+                assert_eq!(code, Some(3), "{stderr}");
+                assert!(stderr.contains("lines that were read and not sent: "), "{stderr}");
+            }
+        }
+    }
+}
+
+#[test]
 fn at_the_end_of_input_everything_is_answered_and_the_connection_closed_with_1000() {
     let (_server, url) = server();
     let mut alice = Terminal::json(&[&url, "--user", "alice", "--stay"]);
@@ -101,7 +146,11 @@ fn at_the_end_of_input_everything_is_answered_and_the_connection_closed_with_100
     let oks = seen.iter().map(|line| event(line)).filter(|event| event["event"] == "ok");
     let tags: Vec<u64> = oks.map(|ok| ok["tag"].as_u64().unwrap_or(0)).collect();
     assert_eq!(tags, (1..=500).collect::<Vec<u64>>());
-    assert_eq!(event(&seen[seen.len() - 1])["code"], 1000);
+    let closed = event(&seen[seen.len() - 1]);
+    assert_eq!(
+        (&closed["code"], &closed["why"]),
+        (&1000.into(), &"closed by this client: 1000".into())
+    );
     (1..=500).for_each(|n| assert_eq!(alice.event("message")["content"], n));
     alice.signal("INT");
     assert_eq!(alice.end().0, Some(0));

@@ -83,6 +83,22 @@ impl Terminal {
         assert!(status.is_ok_and(|status| status.success()), "{kill}");
     }
 
+    /// Waits until it has read so many bytes at least, of whatever.
+    #[cfg(target_os = "linux")]
+    pub fn wait_until_read(&self, len: usize) {
+        let path = format!("/proc/{}/io", self.child.id());
+        let until = std::time::Instant::now() + WAIT;
+        loop {
+            let text = std::fs::read_to_string(&path).expect("the numbers of our own child");
+            let read = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+            if read.is_some_and(|read| read.parse().is_ok_and(|read: usize| read > len)) {
+                return;
+            }
+            assert!(std::time::Instant::now() < until, "it does not read: {text}");
+            thread::yield_now();
+        }
+    }
+
     /// Its exit code, and what it said on standard error; the rest of its output is in `seen`.
     pub fn end(mut self) -> (Option<i32>, String, Vec<String>) {
         self.stdin = None;

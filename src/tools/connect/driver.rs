@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::ending::{Ending, Left};
 use super::link::{Heard, Link, Request};
 use super::settings::{Choice, InputEnd, Reconnect, Settings};
 use super::show::Form;
@@ -26,16 +27,6 @@ use crate::timer::Millis;
 use crate::tools::client::{Backoff, End};
 use crate::tools::random::random;
 use crate::wire::CloseCode;
-
-/// How it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ending {
-    /// The exit code: 0, 1 if something was refused, 3 if something is unanswered or there is no
-    /// connection.
-    pub code: u8,
-    /// What is to be said about it on standard error.
-    pub sentence: Option<String>,
-}
 
 /// Speaks with the server until the end of input, a signal, or an end for good.
 ///
@@ -298,7 +289,11 @@ impl Driver<'_> {
                 // The answering Close leaves, if it can at once.
                 let _ = self.flush();
                 let members = format!(r#""code":{code},"reason":{}"#, Value::from(&*reason));
-                let why = format!("closed by the server: {code} {reason}");
+                // Who hears the answer to a Close of his own has closed the connection himself.
+                let is_own =
+                    matches!(self.stage, Stage::Closing(_)) && code == CloseCode::NORMAL.as_u16();
+                let who = if is_own { "this client" } else { "the server" };
+                let why = format!("closed by {who}: {code} {reason}");
                 self.ended(&End::Closed(code), &members, why.trim_end(), now);
             }
             Heard::Failed(why) => self.fail(&why, now),
@@ -525,22 +520,16 @@ impl Driver<'_> {
             Some(path) => store(path, &mut self.talk),
             None => Ok(()),
         };
-        let waiting = self.talk.waiting();
-        let sentence = match (why, stored, &self.settings.state) {
-            (Some(why), ..) => Some(why),
-            (None, Err(error), _) => Some(format!("the state could not be stored: {error}")),
-            (None, Ok(()), _) if waiting == 0 => None,
-            (None, Ok(()), Some(path)) => {
-                Some(format!("{waiting} frames are unanswered, and kept in {}", path.display()))
-            }
-            (None, Ok(()), None) => Some(format!("{waiting} frames are unanswered")),
+        let failed = stored.err().map(|error| format!("the state could not be stored: {error}"));
+        let left = Left {
+            frames: self.talk.waiting(),
+            // Nothing is taken before it is known what the server speaks. What comes after /quit
+            // is nobody's.
+            lines: if self.talk.has_quit { 0 } else { self.lines.left() },
+            refused: self.talk.refused,
+            state: self.settings.state.as_deref(),
         };
-        let code = match (&sentence, self.talk.refused) {
-            (Some(_), _) => UNANSWERED,
-            (None, 0) => 0,
-            (None, _) => REFUSED,
-        };
-        Ok(Ending { code, sentence })
+        Ok(left.ending(why.or(failed)))
     }
 
     /// How long nothing has to be done.
@@ -587,6 +576,3 @@ const SILENCE_MS: u64 = 60_000;
 /// How long the server has for its Close.
 const CLOSE_MS: u64 = 2_000;
 const IDLE_MS: u64 = 60_000;
-
-const REFUSED: u8 = 1;
-const UNANSWERED: u8 = 3;

@@ -22,12 +22,14 @@
 //! This module does not know the command line.
 
 mod driver;
+mod ending;
 mod link;
 mod settings;
 mod show;
 mod talk;
 mod typed;
 
-pub use self::driver::{Ending, run};
+pub use self::driver::run;
+pub use self::ending::Ending;
 pub use self::settings::{Choice, InputEnd, Reconnect, Settings};
 pub use self::show::Form;

@@ -190,6 +190,9 @@ fn control(name: &str, frame: &Value, text: &str) -> String {
         names.collect::<Vec<_>>().join(", ")
     };
     match name {
+        "ok" if frame["members"].is_array() => {
+            format!("ok {}, {} members: {}", shown("id"), shown("count"), list("members"))
+        }
         "ok" => match (shown("id"), shown("group"), shown("online")) {
             (id, group, online) if online.is_empty() => format!("ok {id}{group}"),
             (id, _, online) => format!("ok {id}, {online} online"),

@@ -107,7 +107,7 @@ pub(super) const HELP: &str = "\
 /to USER [TEXT]      to a user; the lines that follow go there too
 /group NAME [TEXT]   the same to a group
 /room [TEXT]         the same to everybody on this path (plain dialect)
-/join NAME, /leave NAME, /members NAME (plain)
+/join NAME, /leave NAME, /members NAME
 /presence USER       is somebody online?
 /ping                is the server there?
 /raw FRAME           exactly this JSON

@@ -1,4 +1,4 @@
-//! Where messages are kept: the store that the plan asks for, opened before anything listens.
+//! Where messages are kept: the store that the plan asks for, opened before anybody is let in.
 //!
 //! ```text
 //! --data DIR   DIR/switchboard.redb ---> what is in it, its epoch, and a thread

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::server::{Folder, refusal, serve, stop};
+use crate::common::process::{BINARY, clean};
 
 #[test]
 fn a_second_server_on_the_same_directory_does_not_start() {
@@ -53,6 +54,18 @@ fn a_damaged_store_is_refused_with_the_command_that_looks_at_it() {
     assert_eq!(checked.status.code(), Some(1));
     assert!(said.contains("This cannot be repaired"), "{said}");
     assert_eq!(fs::read(folder.file()).expect("a file"), bytes);
+}
+
+#[test]
+fn a_second_server_on_the_same_port_makes_no_store() {
+    let folder = Folder::new();
+    let first = folder.serve(&[]);
+    let other = Folder::new();
+    let mut command = clean(std::process::Command::new(BINARY));
+    command.args(["serve", "--listen", &first.addr.to_string(), "--data"]).arg(other.data());
+    let said = refusal(command);
+    assert!(said.contains(&format!("cannot listen on {}", first.addr)), "{said}");
+    assert!(!other.data().exists());
 }
 
 #[test]

@@ -84,3 +84,18 @@ fn without_a_directory_nothing_is_written() {
     stop(crate::common::process::Process::start(command));
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
+
+#[test]
+fn a_directory_that_everybody_may_write_to_is_warned_of_once() {
+    let folder = Folder::new();
+    fs::create_dir(folder.data()).expect("a folder");
+    for (mode, warnings) in [(0o777, 1), (0o1777, 1), (0o775, 0), (0o700, 0)] {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(folder.data(), permissions).expect("our own");
+        let mut server = folder.serve(&[]);
+        server.signal("TERM");
+        assert!(server.wait().success());
+        let said = format!("may write to this directory (mode {mode:03o})");
+        assert_eq!(server.log().matches(&said).count(), warnings, "{}", server.log());
+    }
+}

@@ -1,4 +1,4 @@
-//! Where messages are kept: the store that the plan asks for, opened before anything listens.
+//! Where messages are kept: the store that the plan asks for, opened before anybody is let in.
 //!
 //! ```text
 //! --data DIR   DIR/switchboard.redb ---> what is in it, its epoch, and a thread
@@ -54,7 +54,7 @@ fn durable(
     wake: Wake,
 ) -> Result<Logs, Box<dyn Display>> {
     use log::{info, warn};
-    use switchboard::store::{Durable, NewEpoch, Opened};
+    use switchboard::store::{Durable, NewEpoch, Opened, Openness};
 
     let opened = Durable::open(dir, durability, move || wake.call());
     let opened = opened.map_err(|error| -> Box<dyn Display> { Box::new(error) })?;
@@ -62,6 +62,12 @@ fn durable(
     let (dir, tally) = (dir.display(), report.tally);
     let (users, messages, bytes) = (tally.users, tally.entries, tally.bytes);
     info!("opened data={dir} users={users} messages={messages} bytes={bytes} epoch={epoch}");
+    if let Openness::Everybody(mode) = report.openness {
+        warn!(
+            "{dir}: every user here may write to this directory (mode {mode:03o}), and put another \
+             file in the store's place"
+        );
+    }
     match report.new_epoch {
         None | Some(NewEpoch::First) => {}
         Some(why) => warn!(

@@ -1,11 +1,13 @@
 //! The two servers of the binary, from their plan to their end.
 //!
 //! ```text
-//! plan --> files --> listeners --> event loop --> end
-//!            ^                         | SIGHUP
-//!            |                         v
-//!          the loader's thread <---- a bell
+//! plan --> files --> listeners --> store --> event loop --> end
+//!            ^                                   | SIGHUP
+//!            |                                   v
+//!          the loader's thread <-------------- a bell
 //! ```
+//!
+//! A server that was started twice by mistake ends at its listeners: nothing is made on the disk.
 //!
 //! The event loop opens no file: a thread of its own reads them again, and hands over what they
 //! say.
@@ -19,7 +21,7 @@ use log::{error, info, warn};
 use switchboard::cli::{self, Loaded, Mode, Plan, Reloaded, Stream, Surroundings};
 use switchboard::echo::Echo;
 use switchboard::engine::Door;
-use switchboard::net::{Handle, Listen, ListenAddress};
+use switchboard::net::{Handle, Listen, ListenAddress, Listening};
 use switchboard::{Handler, Relay, RelayConfig, Server, logger};
 
 use super::{end, fail, logs, print};
@@ -41,13 +43,24 @@ pub fn run(plan: Plan) -> ExitCode {
     for warning in unknown.iter().chain(&plan.warnings).chain(of_files) {
         warn!("{warning}");
     }
+    let listening = match Listening::open(&doors(&plan)) {
+        Ok(listening) => listening,
+        Err(error) => return fail(&error),
+    };
     match loaded {
-        None => listen(&plan, Echo, |_| Ok(())),
-        Some(loaded) => relay(plan, loaded),
+        None => serve(&plan, listening, Echo, |_| Ok(())),
+        Some(loaded) => relay(plan, loaded, listening),
     }
 }
 
-fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
+/// Where to listen, and for whom.
+fn doors(plan: &Plan) -> Vec<Listen> {
+    let public = plan.listen.iter().map(|address| (address, Door::Public));
+    let doors = public.chain(plan.admin.iter().map(|address| (address, Door::Admin)));
+    doors.map(|(address, door)| Listen { address: address.clone(), door }).collect()
+}
+
+fn relay(plan: Plan, loaded: Loaded, listening: Listening) -> ExitCode {
     let Plan { limits, broadcast, reach, .. } = plan;
     let Loaded { access, courier, keys, .. } = loaded;
     let (logs, wake) = match logs::open(&plan) {
@@ -63,7 +76,7 @@ fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
         Err(TrySendError::Disconnected(())) => error!("not reloaded: nobody reads the files"),
     });
     let started = plan.clone();
-    listen(&plan, relay, |handle| {
+    serve(&plan, listening, relay, |handle| {
         wake.set(handle.clone());
         courier.map_or(Ok(()), |courier| courier.start(handle.clone()))?;
         let loader = thread::Builder::new().name("loader".to_owned());
@@ -71,17 +84,14 @@ fn relay(plan: Plan, loaded: Loaded) -> ExitCode {
     })
 }
 
-/// Opens the listeners, says so, and serves. `start` is called in between.
-fn listen<H: Handler>(
+/// Says where it listens, and serves. `start` is called before.
+fn serve<H: Handler>(
     plan: &Plan,
+    listening: Listening,
     handler: H,
     start: impl FnOnce(Handle<H>) -> std::io::Result<()>,
 ) -> ExitCode {
-    let public = plan.listen.iter().map(|address| (address, Door::Public));
-    let doors = public.chain(plan.admin.iter().map(|address| (address, Door::Admin)));
-    let doors: Vec<Listen> =
-        doors.map(|(address, door)| Listen { address: address.clone(), door }).collect();
-    let bound = Server::bind_listeners(plan.limits, &doors, handler).and_then(Server::with_signals);
+    let bound = Server::at(listening, plan.limits, handler).and_then(Server::with_signals);
     let server = match bound {
         Ok(server) => server,
         Err(error) => return fail(&error),

@@ -65,6 +65,26 @@ pub struct Server<H: Handler> {
     connections_max: u64,
 }
 
+/// Listeners that are open before there is a server: whoever connects waits until it runs, or is
+/// turned away if this value goes.
+#[derive(Debug)]
+pub struct Listening(Vec<Listener>);
+
+impl Listening {
+    /// Opens them, as [`Server::bind_listeners`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`] names the address that could not be listened on, and why.
+    pub fn open(listen: &[Listen]) -> Result<Listening, ServerError> {
+        let open = |listen: &Listen| {
+            let address = listen.address.clone();
+            Listener::open(listen).map_err(|source| ServerError::Listen { address, source })
+        };
+        listen.iter().map(open).collect::<Result<Vec<Listener>, ServerError>>().map(Listening)
+    }
+}
+
 /// Something that another thread wants done in the event loop.
 enum Call<H> {
     #[allow(clippy::type_complexity)]
@@ -100,8 +120,22 @@ impl<H: Handler> Server<H> {
     ///
     /// [`ServerError`] names the address that could not be listened on, and why.
     pub fn bind_listeners(
-        mut limits: Limits,
+        limits: Limits,
         listen: &[Listen],
+        handler: H,
+    ) -> Result<Server<H>, ServerError> {
+        Server::at(Listening::open(listen)?, limits, handler)
+    }
+
+    /// A server at listeners that are open; otherwise as
+    /// [`bind_listeners`](Server::bind_listeners).
+    ///
+    /// # Errors
+    ///
+    /// If events cannot be waited for.
+    pub fn at(
+        listening: Listening,
+        mut limits: Limits,
         handler: H,
     ) -> Result<Server<H>, ServerError> {
         let connections_max = connections_max(limits.connections_max);
@@ -113,11 +147,7 @@ impl<H: Handler> Server<H> {
         }
         let poll = Poll::new().map_err(ServerError::Poll)?;
         let waker = Waker::new(poll.registry(), WAKER).map_err(ServerError::Poll)?;
-        let open = |listen: &Listen| {
-            let address = listen.address.clone();
-            Listener::open(listen).map_err(|source| ServerError::Listen { address, source })
-        };
-        let opened = listen.iter().map(open).collect::<Result<Vec<Listener>, ServerError>>()?;
+        let Listening(opened) = listening;
         let listeners: Vec<Listen> =
             opened.iter().map(|listener| listener.listen.clone()).collect();
         let addrs = listeners.iter().filter_map(|listen| listen.address.tcp()).collect();

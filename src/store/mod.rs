@@ -72,6 +72,7 @@ use self::batch::Batch;
 pub use self::error::OpenError;
 use self::file::{Label, Run, guarded};
 use self::journal::Damage;
+pub use self::place::Openness;
 use self::place::Place;
 use self::read::{Found, Head, Kept, Reader};
 pub use self::read::{Problem, Problems, Tally};
@@ -126,6 +127,8 @@ pub struct Opened {
 pub struct Report {
     /// How much there is.
     pub tally: Tally,
+    /// Who may put another file in its place.
+    pub openness: Openness,
     /// Why the epoch is a new one; `None` if it is not.
     pub new_epoch: Option<NewEpoch>,
 }
@@ -179,6 +182,7 @@ impl Durable {
         label.whereabouts = whereabouts;
         label.run = Run::of(durability).text().to_owned();
         file::set_label(&database, &label).map_err(fail)?;
+        let openness = place.openness().map_err(|error| OpenError::io(dir, error))?;
         let held = place.hold().map_err(|error| OpenError::io(&path, error))?;
         let place = Arc::new(place);
         let same = Arc::clone(&place);
@@ -188,7 +192,12 @@ impl Durable {
         let habits = Habits { durability, ..Habits::default() };
         let store = Durable::start(database, habits, opener, is_there, wake);
         let store = store.map_err(|error| OpenError::io(dir, error))?;
-        Ok(Opened { store, stored, epoch: label.epoch, report: Report { tally, new_epoch } })
+        Ok(Opened {
+            store,
+            stored,
+            epoch: label.epoch,
+            report: Report { tally, openness, new_epoch },
+        })
     }
 
     /// Starts the thread.

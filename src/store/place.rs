@@ -29,6 +29,15 @@ pub(super) struct Whereabouts {
     pub inode: u64,
 }
 
+/// Who may put files into a store's directory, or take some away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Openness {
+    /// Every user of the machine; the mode of the directory.
+    Everybody(u32),
+    /// Its owner, and the owner's group at most.
+    Owner,
+}
+
 impl Place {
     /// Makes the directory if there is none, and locks it.
     pub fn prepare(dir: &Path) -> Result<Place, OpenError> {
@@ -65,6 +74,11 @@ impl Place {
     /// The file.
     pub fn file(&self) -> PathBuf {
         self.dir.join(FILE)
+    }
+
+    /// Who may put files into the directory.
+    pub fn openness(&self) -> io::Result<Openness> {
+        fs::metadata(&self.dir).map(|metadata| openness(&metadata))
     }
 
     /// Whether there is a file.
@@ -141,6 +155,23 @@ fn private_file(options: &mut OpenOptions) {
 
 #[cfg(not(unix))]
 fn private_file(_options: &mut OpenOptions) {}
+
+#[cfg(unix)]
+fn openness(metadata: &fs::Metadata) -> Openness {
+    use std::os::unix::fs::PermissionsExt;
+    const OTHERS_WRITE: u32 = 0o002;
+    let mode = metadata.permissions().mode() & 0o7777;
+    match mode & OTHERS_WRITE {
+        0 => Openness::Owner,
+        _ => Openness::Everybody(mode),
+    }
+}
+
+/// Elsewhere permissions are no digits, and nothing is said about them.
+#[cfg(not(unix))]
+fn openness(_metadata: &fs::Metadata) -> Openness {
+    Openness::Owner
+}
 
 #[cfg(unix)]
 fn whereabouts(metadata: &fs::Metadata) -> Whereabouts {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::server::{Folder, refusal, serve, stop};
+use crate::common::process::{BINARY, clean};
 
 #[test]
 fn a_second_server_on_the_same_directory_does_not_start() {
@@ -56,6 +57,18 @@ fn a_damaged_store_is_refused_with_the_command_that_looks_at_it() {
 }
 
 #[test]
+fn a_second_server_on_the_same_port_makes_no_store() {
+    let folder = Folder::new();
+    let first = folder.serve(&[]);
+    let other = Folder::new();
+    let mut command = clean(std::process::Command::new(BINARY));
+    command.args(["serve", "--listen", &first.addr.to_string(), "--data"]).arg(other.data());
+    let said = refusal(command);
+    assert!(said.contains(&format!("cannot listen on {}", first.addr)), "{said}");
+    assert!(!other.data().exists());
+}
+
+#[test]
 fn the_directory_is_made_for_its_owner_alone() {
     let folder = Folder::new();
     stop(folder.serve(&[]));
@@ -70,4 +83,19 @@ fn without_a_directory_nothing_is_written() {
     command.current_dir(folder.path());
     stop(crate::common::process::Process::start(command));
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn a_directory_that_everybody_may_write_to_is_warned_of_once() {
+    let folder = Folder::new();
+    fs::create_dir(folder.data()).expect("a folder");
+    for (mode, warnings) in [(0o777, 1), (0o1777, 1), (0o775, 0), (0o700, 0)] {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(folder.data(), permissions).expect("our own");
+        let mut server = folder.serve(&[]);
+        server.signal("TERM");
+        assert!(server.wait().success());
+        let said = format!("may write to this directory (mode {mode:03o})");
+        assert_eq!(server.log().matches(&said).count(), warnings, "{}", server.log());
+    }
 }

@@ -121,6 +121,10 @@ export interface Events {
   /**
    * A message for this user. If the handler returns a promise, the next message waits for it; the
    * position goes on when all handlers are done. Until somebody listens, nothing is received.
+   *
+   * Each comes once while the `epoch` lasts. After a new one (a server that was restored from a
+   * copy, or crashed with `--durability interval`) what the server has kept comes again, but for
+   * the last 1,024 messages that were handled, of which the last 64 are known after a reload.
    */
   message: Message;
   gap: Gap;

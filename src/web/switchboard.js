@@ -17,7 +17,8 @@
  *   - a frame before it is sent, with the id that it has from then on
  *   - that it is settled after its promise is, and first `head`, then the frame is removed
  *   - joins that have to be repeated before the position that says that they have to be
- *   - the position after the handlers, so that a crash repeats a message and loses none
+ *   - the position after the handlers, so that a crash repeats a message and loses none; while the
+ *     page lives, a new connection goes on behind what it has received
  */
 
 /** Why something failed: `reason` as the server names it, or `storage`, `closed` and so on. */
@@ -142,7 +143,8 @@ function openShelf(storage, server, slot, client, tab) {
     groups,
     items,
     seen: new Set(seen),
-    position: epoch && { epoch, seq },
+    position: epoch && { epoch, seq }, // of what is processed
+    reached: epoch && { epoch, seq }, // of what is received
     write,
     writeItem,
 
@@ -184,6 +186,12 @@ function makeItem(place, body) {
   return item;
 }
 
+/** The position behind this frame. R5: a welcome replaces it, even by a lower one. */
+function behind(position, { type, epoch, seq, until = 0 }) {
+  if (type === 'welcome') return { epoch, seq };
+  return position && { ...position, seq: Math.max(position.seq, seq ?? until) };
+}
+
 /** Whether somebody who may come back soon has this slot. */
 function isAbandoned(storage, prefix) {
   const { at = 0 } = JSON.parse(storage.getItem(prefix) || '{}');
@@ -212,13 +220,13 @@ class Switchboard {
   #failures = 0;
   #drainMs;
   #mayHurry = false;
-  #isPaused = false; // R4
+  #window = Infinity; // how many may be unanswered: fewer after a refusal for now (R4)
   #isChecked = false; // asked whether it is alive
   #token;
   #hasAskedAgain = false;
-  #isDeaf = false; // nobody listens: this connection hears nothing, and acknowledges nothing
-  #hasPosition = false; // this connection's welcome is processed
-  #inbox = [];
+  #isDeaf = false; // nobody listens, or too much waits: this connection hears nothing more
+  #placedBy; // the last welcome that is processed: the position may be of another connection
+  #inbox = []; // outlives connections: the next one goes on behind it
   #busy = null; // the promise of handlers that are at work
   #unacked = 0;
   #children = new Map(); // of slots whose outboxes are sent for tabs that are gone
@@ -260,7 +268,7 @@ class Switchboard {
   }
 
   /** Sends a message; the promise settles when the server has decided. */
-  send({ receiver, group, content, echo, ttl, receipt, sender, ref }) {
+  send({ receiver, group, content, echo, ttl, receipt, sender, ref } = {}) {
     return this.#enqueue({ receiver, group, content, echo, ttl, receipt, sender, ref });
   }
 
@@ -272,11 +280,6 @@ class Switchboard {
   /** Calls `handler` for each event of this type; the answer ends that. */
   on(type, handler) {
     (this.#handlers[type] ??= new Set()).add(handler);
-    // It goes on from where it was when somebody listened.
-    if (type === 'message' && this.#isDeaf && this.#socket) {
-      this.#drop();
-      this.#open();
-    }
     this.#pump();
     return () => { this.#handlers[type].delete(handler); };
   }
@@ -341,18 +344,13 @@ class Switchboard {
   #lock(slot, wait) {
     if (!this.#locks) return true;
     return new Promise((resolve, reject) => {
-      // The page before a reload may take a moment to let go.
-      const patience = new AbortController();
-      const { signal } = patience;
-      const timer = wait && setTimeout(() => patience.abort(), wait);
       const hold = (lock) => {
-        clearTimeout(timer);
-        const isMine = lock && !signal.aborted; // what comes too late goes back at once
-        resolve(isMine);
-        return isMine && new Promise((release) => { this.#release = release; });
+        resolve(lock);
+        return lock && new Promise((release) => { this.#release = release; });
       };
-      this.#locks.request(this.#prefix + slot, wait ? { signal } : { ifAvailable: true }, hold)
-        .catch((error) => (signal.aborted ? resolve(false) : reject(error)));
+      // The page before a reload may take a moment to let go. What is given up is never granted.
+      const how = wait ? { signal: AbortSignal.timeout(wait) } : { ifAvailable: true };
+      this.#locks.request(this.#prefix + slot, how, hold).catch(wait ? () => resolve() : reject);
     });
   }
 
@@ -367,7 +365,7 @@ class Switchboard {
       const prefix = this.#prefix + slot;
       text = this.#storage.getItem(prefix); // there may be none between others
       const isLeft = text && this.#storage.getItem(`${prefix}:${JSON.parse(text).head}`);
-      if (isLeft && `${slot}` !== `${this.#slot}` && !this.#children.has(slot)
+      if (isLeft && slot !== Number(this.#slot) && !this.#children.has(slot)
         && isAbandoned(this.#storage, prefix)) {
         const groups = [...this.#shelf.groups.keys()];
         const child = new Switchboard(this.#url, { ...this.#options, groups }, slot);
@@ -387,7 +385,7 @@ class Switchboard {
   async #stop(state, code, reason) {
     if (this.#isOver()) return;
     this.#drop();
-    for (const name of Object.keys(this.#timers)) this.#timer(name);
+    this.#inbox = [];
     for (const type of WAKING) global.removeEventListener?.(type, this.#wake, true);
     this.#setState(state, { code, reason });
     const kept = this.#isKept;
@@ -407,7 +405,6 @@ class Switchboard {
     if (this.#isOver()) return;
     this.#timer('open');
     this.#setState('connecting');
-    await this.#busy; // what is being processed counts in the position
     try {
       const { token } = this.#options;
       this.#token ??= typeof token === 'function' ? await token() : token;
@@ -430,15 +427,14 @@ class Switchboard {
   }
 
   #hello() {
-    const { items, meta, position } = this.#shelf;
+    const { items, meta: { client, attempt, own }, reached } = this.#shelf;
     this.#isDeaf = !this.#handlers.message?.size;
-    this.#hasPosition = false;
-    const from = this.#isDeaf ? {} : position ?? (this.#options.live ? {} : { seq: 0 });
+    const from = this.#isDeaf ? {} : reached ?? (this.#options.live ? {} : { seq: 0 });
     this.#say({
       type: 'hello',
-      client: meta.client,
-      attempt: meta.attempt,
-      next: items[0]?.id || meta.own + 1,
+      client,
+      attempt,
+      next: items[0]?.id || own + 1,
       user: this.#options.user,
       token: this.#token,
       ...from,
@@ -454,11 +450,11 @@ class Switchboard {
     const socket = this.#socket;
     this.#socket = null;
     this.#welcome = null;
-    this.#isPaused = false;
+    this.#window = Infinity;
     this.#isChecked = false;
-    this.#inbox = [];
+    this.#isDeaf = false;
     this.#unacked = 0;
-    for (const name of ['watch', 'ack', 'pause']) this.#timer(name);
+    for (const name in this.#timers) this.#timer(name);
     for (const item of this.#shelf?.items ?? []) item.isSent = false;
     // They go on when this one has joined its groups again, which are theirs too.
     for (const child of this.#children.values()) child.close();
@@ -569,8 +565,8 @@ class Switchboard {
       this.#flush();
       return item.promise;
     } catch (error) {
-      const promise = Promise.reject(error);
-      promise.catch(() => {});
+      const { promise, reject } = makeItem();
+      reject(error);
       return promise;
     }
   }
@@ -586,8 +582,8 @@ class Switchboard {
   // R1: an id is given when a frame is first sent, and at most `inflight` are unanswered.
   #flush() {
     const { items, meta } = this.#shelf;
-    for (let at = 0; at < items.length; at += 1) {
-      if (!this.#welcome || this.#isPaused || at >= this.#welcome.limits.inflight) return;
+    const most = () => Math.min(items.length, this.#window, this.#welcome?.limits.inflight);
+    for (let at = 0; at < most(); at += 1) {
       const item = items[at];
       if (!item.isSent && (item.id || this.#number(item, meta))) {
         item.isSent = true;
@@ -615,6 +611,7 @@ class Switchboard {
   #settle(item, error, result) {
     const { type, group, presence, ref } = item.body;
     const { groups, items, meta } = this.#shelf;
+    this.#window *= 2;
     items.splice(items.indexOf(item), 1); // before somebody is told, who may send something
     if (type === 'join' && !error) groups.set(group, presence);
     else if (type) groups.delete(group);
@@ -645,9 +642,8 @@ class Switchboard {
     const frame = JSON.parse(data);
     const { type } = frame;
     if (this.#welcome) this.#watch();
-    if ('content' in frame) this.#receive(frame);
+    if ('content' in frame || type === 'gap') this.#receive(frame);
     else if (type === 'welcome') this.#welcomed(frame);
-    else if (type === 'gap') this.#receive(frame);
     else if (type === 'ping') this.#ack();
     else if (type === 'drain') this.#drainMs = frame.after;
     else if (type === 'ok') this.#answered(frame);
@@ -704,11 +700,11 @@ class Switchboard {
     const { items } = this.#shelf;
     const item = id && items.find((one) => one.id === id);
     if (retry) {
-      // R4: it goes back once, to `expect`, after `after` ms.
+      // R4: it goes back once, to `expect`, after `after` ms; more of them when that one passed.
       for (const one of items) if (one.id >= expect) one.isSent = false;
-      this.#isPaused = true;
+      this.#window = 0;
       this.#timer('pause', after, () => {
-        this.#isPaused = false;
+        this.#window = 1;
         this.#flush();
       });
     } else if (item) {
@@ -720,11 +716,12 @@ class Switchboard {
   }
 
   #receive(frame) {
+    // What does not go in comes again on the connection that is opened when all is worked off.
+    this.#isDeaf ||= this.#inbox.length >= INBOX_MAX;
     if (this.#isDeaf) return;
     this.#inbox.push(frame);
-    // The server sends again what is not processed: no need to keep more than can be worked off.
-    if (this.#inbox.length > INBOX_MAX) this.#lose();
-    else this.#pump();
+    this.#shelf.reached = behind(this.#shelf.reached, frame);
+    this.#pump();
   }
 
   /** One after the other, also where a handler takes its time. */
@@ -736,14 +733,16 @@ class Switchboard {
         this.#busy = null;
       };
       this.#busy = true;
-      const wait = this.#handle(frame);
-      if (!wait) done();
-      else {
-        this.#busy = wait.then(() => {
-          done();
-          this.#pump();
-        });
-      }
+      this.#busy = this.#handle(frame)?.then(() => {
+        done();
+        this.#pump();
+      });
+      if (!this.#busy) done();
+    }
+    // Somebody listens again: it goes on from where nobody did.
+    if (this.#isDeaf && this.#socket && this.#handlers.message?.size && !this.#inbox.length) {
+      this.#drop();
+      this.#open();
     }
   }
 
@@ -756,19 +755,16 @@ class Switchboard {
     return this.#emit('message', position ? { ...frame, epoch: position.epoch } : frame);
   }
 
-  #processed({ type, epoch, seq, until, sender, mid, content }) {
+  #processed(frame) {
     const shelf = this.#shelf;
-    if (type === 'welcome') {
-      // R5: it replaces the position, even by a lower one.
-      shelf.position = { epoch, seq };
-      this.#hasPosition = true;
-    } else {
+    const { type, sender, mid } = frame;
+    const before = shelf.position?.seq;
+    shelf.position = behind(shelf.position, frame);
+    if (type === 'welcome') this.#placedBy = frame;
+    else {
       if (mid) shelf.seen.add(`${sender} ${mid}`);
       if (shelf.seen.size > SEEN_MAX) shelf.seen.delete([...shelf.seen][0]);
-      const reached = content === undefined ? until : seq;
-      if (!reached || !shelf.position) return;
-      if (content !== undefined && reached <= shelf.position.seq) return;
-      shelf.position.seq = reached;
+      if (shelf.position?.seq === before) return;
       this.#unacked += 1;
       if (this.#unacked >= ACK_MESSAGES) this.#ack();
       else if (!this.#timers.ack) this.#timer('ack', ACK_MS, () => this.#ack());
@@ -779,7 +775,7 @@ class Switchboard {
   #ack() {
     this.#timer('ack');
     this.#unacked = 0;
-    const seq = this.#hasPosition ? this.#shelf.position.seq : 0;
+    const seq = this.#placedBy === this.#welcome ? this.#shelf.position.seq : 0;
     if (this.#welcome) this.#say({ type: 'ack', seq });
   }
 

@@ -309,7 +309,8 @@ test('what a closed window had not sent goes out through another, or the next', 
     wire.cut();
     await waitState(page, 'waiting', 'connecting');
     await type(page, words, 2);
-    await all(page, 'pending', 2);
+    await page.waitForFunction(() =>
+      document.querySelectorAll('#log .status.pending').length === 2);
     await page.close();
     // As if half a minute had passed, after which nobody is taken for reloading.
     await other.evaluate(() => {
@@ -327,7 +328,7 @@ test('what a closed window had not sent goes out through another, or the next', 
   await to(second, 'bob');
   await leave(second, 'last', await desk.open('chat.css', BRITISH)); // a page without a client
   wire.mend();
-  await desk.openAs('alice', '', BRITISH);
+  await waitOnline(await desk.open('?user=alice', BRITISH));
   await shows(bob, [...lines('first', 2), ...lines('last', 2)]);
   await desk.close(CUT);
 });

@@ -22,6 +22,7 @@ async function again(desk, welcome) {
   await desk.socket.open();
   const [hello] = desk.socket.said();
   await desk.socket.welcome({ resumed: true, ...welcome });
+  desk.socket.said();
   return hello;
 }
 
@@ -60,14 +61,111 @@ test('a handler that returns a promise is waited for, pings are answered meanwhi
   go();
   await settle();
   assert.deepEqual([said, position(desk)], [['m1', 'm2'], ['e1', 1]]);
-  // A new connection says hello when the message is processed, so that it does not come again.
-  await desk.socket.end();
-  await desk.world.pass(600);
-  assert.equal(desk.sockets.length, 2);
-  go();
-  await settle();
+});
+
+/** A page whose handler waits until it is let go, and notes what it has begun with. */
+async function slow(desk, options) {
+  const chat = await desk.online({ isDeaf: true, ...options });
+  const begun = [];
+  const waits = [];
+  chat.on('message', ({ content, epoch }) => {
+    begun.push([epoch, content]);
+    return new Promise((resolve) => { waits.push(resolve); });
+  });
+  await desk.world.pass(0);
+  await desk.socket.welcome();
+  desk.socket.said();
+  const go = async () => {
+    for (const resolve of waits.splice(0)) resolve();
+    await settle();
+  };
+  return { chat, begun, go };
+}
+
+test('a new connection waits for no handler, and goes on behind what was received', async (t) => {
+  const desk = new Desk(t);
+  const { begun, go } = await slow(desk);
+  await desk.socket.say(from(1), from(2), from(3));
+  const hello = await again(desk, { seq: 3 });
+  assert.deepEqual([hello.epoch, hello.seq, position(desk)], ['e1', 3, ['e1', 0]]);
+  await desk.socket.say(from(4), { type: 'ping', seq: 4 });
+  assert.deepEqual(desk.socket.said(), [{ type: 'ack', seq: 0 }], 'nothing of it is processed');
+  for (const at of [1, 2, 3, 4]) {
+    assert.deepEqual([begun.at(-1), position(desk)], [['e1', `m${at}`], ['e1', at - 1]]);
+    await go();
+  }
+  assert.deepEqual([begun.length, position(desk)], [4, ['e1', 4]]);
+  await desk.socket.say({ type: 'ping', seq: 4 });
+  assert.deepEqual(desk.socket.said(), [{ type: 'ack', seq: 4 }]);
+});
+
+test('a handler that waits for a send is answered on the next connection', async (t) => {
+  const desk = new Desk(t);
+  const chat = await desk.online({ isDeaf: true });
+  const replied = [];
+  chat.on('message', async ({ content }) => {
+    await chat.send({ receiver: 'eve', content });
+    replied.push(content);
+  });
+  await desk.world.pass(0);
+  await desk.socket.welcome();
+  await desk.socket.say(from(1), from(2));
+  await again(desk, { seq: 2 });
+  await desk.socket.say({ type: 'ok', id: 1 });
+  await desk.socket.say({ type: 'ok', id: 2 });
+  assert.deepEqual([replied, position(desk)], [['m1', 'm2'], ['e1', 2]]);
+});
+
+test('a reload while handlers are at work repeats what they have not done', async (t) => {
+  const desk = new Desk(t);
+  const { go } = await slow(desk);
+  await desk.socket.say(from(1), from(2), from(3));
+  await go();
+  await again(desk, { seq: 3 });
+  desk.page = desk.page.reload();
+  await desk.start();
   await desk.socket.open();
-  assert.equal(desk.socket.said()[0].seq, 2);
+  assert.equal(desk.socket.said()[0].seq, 1);
+});
+
+test('what waits from before a new epoch comes first, and acknowledges none of it', async (t) => {
+  const desk = new Desk(t);
+  const { begun, go } = await slow(desk);
+  await desk.socket.say(from(50), from(51));
+  const gap = { after: 51, until: 3, reason: 'epoch' };
+  await again(desk, { epoch: 'e2', seq: 3, resumed: false, gap });
+  await desk.socket.say(from(4, { mid: 'e:51' }), from(5));
+  await again(desk, { epoch: 'e2', seq: 5 });
+  await desk.socket.say(from(6));
+  await go();
+  await desk.socket.say({ type: 'ping', seq: 6 });
+  assert.deepEqual([desk.socket.said(), position(desk), desk.took('gap')],
+    [[{ type: 'ack', seq: 0 }], ['e1', 50], []], 'that of another epoch is none of this one');
+  await go();
+  assert.deepEqual(desk.took('gap'), [gap]);
+  await go();
+  await go();
+  assert.deepEqual(begun, [['e1', 'm50'], ['e1', 'm51'], ['e2', 'm5'], ['e2', 'm6']],
+    'and what comes again is recognised');
+  assert.deepEqual(position(desk), ['e2', 6]);
+});
+
+test('replaced, or closed, while handlers are at work', async (t) => {
+  const desk = new Desk(t);
+  const { chat, begun, go } = await slow(desk);
+  await desk.socket.say(from(1), from(2));
+  const { client } = chat;
+  await desk.socket.end(4409);
+  await desk.world.pass(1_000);
+  await desk.socket.open();
+  const [hello] = desk.socket.said();
+  assert.notEqual(hello.client, client);
+  assert.equal(hello.seq, 2);
+  await desk.socket.welcome({ seq: 2 });
+  chat.close();
+  await go();
+  assert.deepEqual([begun.length, position(desk), desk.device.holders.size], [1, ['e1', 1], 0],
+    'what had not begun does not begin any more, and comes to the next');
 });
 
 test('a handler that fails breaks nothing', async (t) => {
@@ -222,17 +320,19 @@ test('with live, the first connection begins now', async (t) => {
 
 test('handlers that do not keep up cost a new connection, not memory', async (t) => {
   const desk = new Desk(t);
-  const chat = await desk.online();
-  let go;
-  chat.on('message', () => new Promise((resolve) => { go = resolve; }));
-  await desk.socket.say(...upTo(4097));
-  assert.equal(desk.socket.isClosed, false);
-  await desk.socket.say(from(4098));
-  assert.equal(desk.socket.isClosed, true);
-  go();
-  await desk.world.pass(1000);
+  const { chat, begun, go } = await slow(desk);
+  await desk.socket.say(...upTo(4100)); // one is at work, 4,096 wait
+  chat.send({ receiver: 'eve', content: 'sent all the same' });
+  await desk.socket.say({ type: 'ok', id: 1 });
+  for (let n = 1; n < 4097; n += 1) await go();
+  assert.equal(chat.pending.length, 0);
+  assert.equal(desk.sockets.length, 3, 'when all are worked off, and one is at work');
   await desk.socket.open();
-  assert.equal(desk.socket.said()[0].seq, 1);
+  assert.equal(desk.socket.said()[0].seq, 4097, 'where it stopped to listen');
+  await desk.socket.welcome({ seq: 4097 });
+  await desk.socket.say(from(4098));
+  await go();
+  assert.deepEqual([begun.length, begun.at(-1)], [4098, ['e1', 'm4098']]);
 });
 
 test('receipts and presence are told', async (t) => {

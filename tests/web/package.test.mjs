@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -31,16 +31,25 @@ test('it is under 5,000 bytes minified and compressed', { skip }, (t) => {
   }
 });
 
-test('npm packs four files, which need nothing else', () => {
+test('npm packs four files and the licences, which need nothing else', () => {
   const [{ files, name }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'],
     { cwd: SOURCE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
   assert.equal(name, 'switchboard-client');
-  assert.deepEqual(files.map(({ path }) => path).sort(),
-    ['README.md', 'package.json', 'switchboard.d.ts', 'switchboard.js']);
+  assert.deepEqual(files.map(({ path }) => path).sort(), ['LICENSE-APACHE', 'LICENSE-MIT',
+    'README.md', 'package.json', 'switchboard.d.ts', 'switchboard.js']);
+  for (const { path, size } of files.filter(({ path: name }) => name.startsWith('LICENSE'))) {
+    assert.equal(size, statSync(join(SOURCE, '../..', path)).size, path);
+    assert.ok(!existsSync(join(SOURCE, path)), 'the copy is gone again');
+  }
+  const readme = readFileSync(join(SOURCE, 'README.md'), 'utf8');
+  for (const [, link] of readme.matchAll(/\]\(([^)]+)\)/g)) {
+    assert.ok(files.some(({ path }) => path === link), `${link} leads nowhere in the package`);
+  }
   const text = JSON.parse(readFileSync(join(SOURCE, 'package.json')));
-  for (const key of ['dependencies', 'peerDependencies', 'scripts', 'bin', 'private']) {
+  for (const key of ['dependencies', 'peerDependencies', 'bin', 'private']) {
     assert.equal(text[key], undefined, key);
   }
+  assert.deepEqual(Object.keys(text.scripts), ['prepack', 'postpack'], 'none at who installs it');
   const cargo = readFileSync(join(SOURCE, '../../Cargo.toml'), 'utf8');
   assert.equal(text.version, /^version = "(.*)"$/m.exec(cargo)[1], 'client and server have one version');
   assert.deepEqual([text.type, text.exports['.'].default, text.exports['.'].types],

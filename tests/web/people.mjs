@@ -24,7 +24,15 @@ class Tab {
     });
     this.chat = chat;
     page.onCrash = () => { this.mayRepeat = this.lastHandled; };
-    chat.on('message', (event) => { if (!page.isDead) this.handle(event); });
+    chat.on('message', (event) => {
+      if (page.isDead) return undefined;
+      // Some take their time, and some of those wait until the server has what they say.
+      const kind = run.chance.below(8);
+      if (kind > 1) return this.handle(event);
+      const work = kind ? new Promise((resolve) => { setTimeout(resolve, 400); })
+        : chat.send({ receiver: person.name, content: run.token(this) }).catch(() => {});
+      return work.then(() => { if (!page.isDead) this.handle(event); });
+    });
     chat.on('gap', (gap) => { if (!page.isDead) this.gaps.push(gap); });
     chat.on('error', (error) => {
       if (!page.isDead) run.wrong(`error: ${error.stack} ${error.cause?.stack}`);
@@ -50,11 +58,7 @@ class Tab {
       if (this.base === Infinity) this.base = seq; // goes on for a tab that was closed
       return;
     }
-    // A page that died of it may have stored it all the same.
-    const isTold = ({ until, reason }) => until === gap.until && reason === gap.reason;
-    if (gap && !this.page.isDead && !this.gaps.some(isTold)) {
-      this.run.wrong('a gap that nobody told');
-    }
+    if (gap) this.announced = { gap, page: this.page };
     this.base = seq;
   }
 
@@ -132,13 +136,18 @@ export class Run {
     tab.open();
   }
 
-  send(tab) {
+  /** The next content that a tab sends. */
+  token(tab, isBad = false) {
     this.tokens += 1;
-    const token = this.tokens;
+    this.sent.set(this.tokens, { tab, isSure: false });
+    return { token: this.tokens, isBad };
+  }
+
+  send(tab) {
+    const { token } = this.token(tab);
     const to = this.chance.below(3) === 0 ? { group: GROUP }
       : { receiver: this.chance.pick(this.people).name };
-    const message = { tab, isSure: false };
-    this.sent.set(token, message);
+    const message = this.sent.get(token);
     const { page } = tab;
     const content = { token, isBad: this.chance.below(12) === 0 };
     const early = !tab.chat.client; // not stored before the page knows its slot
@@ -253,6 +262,10 @@ export class Run {
         this.wrong(`lost: ${token} (seq ${seq})`);
       }
     }
+    // A page that died of it may have stored it all the same.
+    const { gap, page } = tab.announced ?? {};
+    const isTold = ({ until, reason }) => until === gap.until && reason === gap.reason;
+    if (page === tab.page && !tab.gaps.some(isTold)) this.wrong('a gap that nobody told');
     let before = 0;
     for (const { epoch, seq } of tab.history.values()) {
       if (epoch === this.server.epoch && seq < before) this.wrong(`out of order: seq ${seq}`);

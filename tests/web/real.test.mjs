@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer, connect as dial } from 'node:net';
 import { join } from 'node:path';
@@ -181,6 +181,40 @@ real('a server that restarts without a store: gaps are announced, groups joined 
   leo.chat.close();
 });
 
+real('a server that is killed while handlers wait for their answers: each message is handled and '
+  + 'answered once, in order', async (t) => {
+  const folder = mkdtempSync(join(MODULES, 'killed-'));
+  const more = ['--data', join(folder, 'data')];
+  let own = await startServer({ more });
+  t.after(async () => {
+    await own.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const { port } = own;
+  const bot = person('bot', { near: own, isDeaf: true });
+  const peg = person('peg', { near: own });
+  const handled = [];
+  bot.chat.on('message', async ({ content, sender }) => {
+    handled.push(content);
+    await new Promise((resolve) => { setTimeout(resolve, 30); });
+    await bot.chat.send({ receiver: sender, content: `re: ${content}` });
+  });
+  await Promise.all([bot.open(), peg.open()]);
+  const COUNT = 30;
+  for (let n = 0; n < COUNT; n += 1) {
+    await peg.chat.send({ receiver: 'bot', content: n });
+    if (n % 10 !== 7) continue;
+    await own.stop('SIGKILL');
+    own = await startServer({ port, more });
+  }
+  await peg.until(() => peg.contents().length >= COUNT, 'all answers');
+  assert.deepEqual(handled, Array.from({ length: COUNT }, (_, n) => n));
+  assert.deepEqual(peg.contents(), handled.map((n) => `re: ${n}`));
+  assert.deepEqual([bot.chat.pending, bot.chat.state], [[], 'open']);
+  bot.chat.close();
+  peg.chat.close();
+});
+
 real('a server that is told to stop says when to come back', async (t) => {
   const own = await startServer();
   t.after(() => own.stop());
@@ -255,7 +289,7 @@ real('the example of the README runs from the package as it is packed', async ()
   const npm = (...args) => execFileSync('npm', args,
     { cwd: project, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   writeFileSync(join(project, 'package.json'), '{"private":true,"type":"module"}');
-  const tarball = npm('pack', '--silent', SOURCE).trim();
+  const tarball = npm('pack', '--silent', '--ignore-scripts', SOURCE).trim();
   npm('install', '--offline', '--no-audit', '--no-fund', `./${tarball}`);
   const [, code] = /```js\n([^]*?)```/.exec(readFileSync(join(SOURCE, 'README.md'), 'utf8'));
   const here = code.replace('wss://chat.example.org/', server.webSocket);

@@ -72,8 +72,72 @@ test('a refusal for now: it goes back once, to the expected one, after that time
   assert.deepEqual(desk.socket.said(), []);
   await desk.world.pass(1);
   assert.deepEqual(desk.socket.said().map(({ id, content }) => [id, content]),
-    [[2, 2], [3, 3], [4, 4]]);
+    [[2, 2]], 'that one alone');
+  await desk.socket.say({ type: 'ok', id: 2 });
+  assert.deepEqual(desk.socket.said().map(({ id, content }) => [id, content]), [[3, 3], [4, 4]]);
 });
+
+test('after a refusal for now the window opens again, doubled by each answer', async (t) => {
+  const desk = new Desk(t);
+  const chat = await desk.online();
+  for (let n = 1; n <= 100; n += 1) chat.send(message(n));
+  desk.socket.said();
+  const busy = (id) => desk.socket.say({
+    type: 'error', id, code: 503, reason: 'store', retry: true, expect: id, after: 50,
+  });
+  const ids = () => desk.socket.said().map(({ id }) => id);
+  await busy(1);
+  await desk.world.pass(50);
+  assert.deepEqual(ids(), [1]);
+  await desk.socket.say({ type: 'ok', id: 1 });
+  assert.deepEqual(ids(), [2, 3]);
+  await desk.socket.say({ type: 'error', id: 2, code: 403, reason: 'forbidden' });
+  assert.deepEqual(ids(), [4, 5, 6], 'a refusal for good is an answer too');
+  await busy(3);
+  await desk.socket.say({ type: 'ping', seq: 0 });
+  await desk.world.pass(50);
+  assert.deepEqual(ids().filter(Boolean), [3]);
+  for (let id = 3; id <= 10; id += 1) await desk.socket.say({ type: 'ok', id });
+  assert.deepEqual(ids(), Array.from({ length: 71 }, (_, at) => at + 4), 'to 64 and not more');
+  await desk.socket.end();
+  await desk.world.pass(1_000);
+  await desk.socket.welcome({ last: 10, resumed: true });
+  assert.equal(ids().length, 1 + 64, 'a new connection begins with all of it');
+});
+
+test('sixty messages to a server that takes one each 50 ms cost a few frames each, not 30',
+  async (t) => {
+    const desk = new Desk(t);
+    const chat = await desk.online();
+    const sent = Array.from({ length: 60 }, (_, n) => chat.send(message(n)));
+    let frames = 0;
+    let last = 0;
+    let expect = 0;
+    let free = desk.world.now;
+    while (last < 60) {
+      const said = desk.socket.said();
+      frames += said.length;
+      for (const { id } of said) {
+        if (expect && id !== expect) continue; // R4
+        expect = 0;
+        const { now } = desk.world;
+        if (now >= free) {
+          free = now + 50;
+          last = id;
+          await desk.socket.say({ type: 'ok', id });
+        } else {
+          expect = id;
+          await desk.socket.say({
+            type: 'error', id, code: 429, reason: 'rate', retry: true, expect, after: free - now,
+          });
+        }
+      }
+      if (!said.length) await desk.world.pass(1);
+    }
+    for (const promise of sent) assert.ok((await outcome(promise)).result);
+    t.diagnostic(`${frames} frames`);
+    assert.ok(frames < 60 * 4, `${frames}`);
+  });
 
 test('the welcome settles the outbox before anything is sent again', async (t) => {
   const desk = new Desk(t);
@@ -206,6 +270,7 @@ test('what cannot be sent is told at once', async (t) => {
   for (const content of [undefined, () => {}, 1n]) {
     assert.ok((await outcome(chat.send(message(content)))).error instanceof TypeError);
   }
+  assert.ok((await outcome(chat.send())).error instanceof TypeError);
   assert.deepEqual(desk.socket.said(), []);
 });
 

@@ -12,6 +12,7 @@ const real = {
   setTimeout: globalThis.setTimeout,
   clearTimeout: globalThis.clearTimeout,
   setImmediate: globalThis.setImmediate,
+  timeout: AbortSignal.timeout,
   now: Date.now,
   random: Math.random,
 };
@@ -59,6 +60,11 @@ export class World {
       return this.lastTimer;
     };
     globalThis.clearTimeout = (id) => { this.timers.delete(id); };
+    AbortSignal.timeout = (after) => {
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), after);
+      return controller.signal;
+    };
     Date.now = () => this.now;
     Math.random = () => this.random();
     this.events = new Set();
@@ -72,6 +78,7 @@ export class World {
 
   restore() {
     Object.assign(globalThis, { setTimeout: real.setTimeout, clearTimeout: real.clearTimeout });
+    AbortSignal.timeout = real.timeout;
     Date.now = real.now;
     Math.random = real.random;
     delete globalThis.addEventListener;

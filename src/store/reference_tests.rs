@@ -101,11 +101,12 @@ impl Reference {
 struct Changes {
     chance: Chance,
     counter: u64,
+    batches: u64,
 }
 
 impl Changes {
     fn new(seed: u64) -> Changes {
-        Changes { chance: Chance(seed), counter: 0 }
+        Changes { chance: Chance(seed), counter: 0, batches: 0 }
     }
 
     /// A batch, noted in the store and in the reference.
@@ -153,7 +154,9 @@ impl Changes {
                 }
             }
         }
-        let (counter, stamp) = (Seq(self.counter), Stamp(self.counter * 10));
+        self.batches += 1;
+        // It tells batches apart that change nothing else of what is read back, as answers.
+        let (counter, stamp) = (Seq(self.counter), Stamp(self.batches * 10));
         both(Change::Server(ServerState { counter, floor: Seq(self.counter / 2), stamp }));
     }
 }
@@ -169,9 +172,10 @@ fn habits(seed: u64) -> Habits {
     Habits { journal_max: [1, 4_000, 1 << 20][seed as usize % 3], ..HABITS }
 }
 
+/// A fifth of what is asked for: each is dozens of commits.
 fn seeds() -> std::ops::Range<u64> {
     let count = std::env::var("SWITCHBOARD_SEEDS").ok().and_then(|count| count.parse().ok());
-    0..count.unwrap_or(40)
+    0..count.map_or(40, |count: u64| (count / 5).max(20))
 }
 
 #[test]

@@ -25,8 +25,7 @@ use common::process::{BINARY, Process, clean, eventually};
 use switchboard::wire::Opcode;
 
 #[test]
-// Not every machine has strace; the suite `syscalls` of tests/run installs it and runs this.
-#[ignore = "needs strace: tests/run syscalls"]
+#[ignore = "needs strace: tests/run syscalls"] // which installs it; not every machine has it
 fn an_echo_is_one_read_and_one_write_however_many_messages_come_at_once() {
     for depth in [1, 16] {
         let traced = Traced::start("echo", &["echo"]);
@@ -44,8 +43,7 @@ fn an_echo_is_one_read_and_one_write_however_many_messages_come_at_once() {
 }
 
 #[test]
-// Not every machine has strace; the suite `syscalls` of tests/run installs it and runs this.
-#[ignore = "needs strace: tests/run syscalls"]
+#[ignore = "needs strace: tests/run syscalls"] // which installs it; not every machine has it
 fn a_direct_message_is_one_read_and_one_write_however_many_come_at_once() {
     for depth in [1, 16] {
         let traced = Traced::start("direct", &["serve"]);
@@ -62,8 +60,7 @@ fn a_direct_message_is_one_read_and_one_write_however_many_come_at_once() {
 }
 
 #[test]
-// Not every machine has strace; the suite `syscalls` of tests/run installs it and runs this.
-#[ignore = "needs strace: tests/run syscalls"]
+#[ignore = "needs strace: tests/run syscalls"] // which installs it; not every machine has it
 fn fan_out_is_one_read_and_one_write_per_receiver_however_many_messages_come_at_once() {
     for depth in [1, 16] {
         let traced = Traced::start("fanout", &["serve"]);
@@ -82,8 +79,7 @@ fn fan_out_is_one_read_and_one_write_per_receiver_however_many_messages_come_at_
 }
 
 #[test]
-// Not every machine has strace; the suite `syscalls` of tests/run installs it and runs this.
-#[ignore = "needs strace: tests/run syscalls"]
+#[ignore = "needs strace: tests/run syscalls"] // which installs it; not every machine has it
 fn what_many_send_to_one_in_a_tick_leaves_in_one_write() {
     let traced = Traced::start("many", &["serve"]);
     let mut alice = traced.client("/?user=alice");
@@ -104,8 +100,7 @@ fn what_many_send_to_one_in_a_tick_leaves_in_one_write() {
 }
 
 #[test]
-// Not every machine has strace; the suite `syscalls` of tests/run installs it and runs this.
-#[ignore = "needs strace: tests/run syscalls"]
+#[ignore = "needs strace: tests/run syscalls"] // which installs it; not every machine has it
 fn a_large_message_is_read_again_only_when_the_buffer_was_filled() {
     let traced = Traced::start("large", &["echo"]);
     let mut client = traced.client("/");

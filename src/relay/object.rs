@@ -6,9 +6,9 @@
 //!    "receiver" , "alice"         "content" , {"n": 1.0e2}
 //! ```
 //!
-//! Everything that reads what others have written goes through here: a derived struct would accept
-//! an array in the place of an object, read numbers that are only passed on, and say of a key that
-//! occurs twice no more than that there is a syntax error.
+//! Envelopes, frames, policies and the bodies of the push API are read by this: a derived struct
+//! would accept an array in the place of an object, read numbers that are only passed on, and say
+//! of a key that occurs twice no more than that there is a syntax error.
 //!
 //! This module does not know what the keys mean, nor that they may be written in several ways.
 
